@@ -1,0 +1,1 @@
+"""Staged Bayesian fits of galaxy spectra and photometry on CosmoSIS."""

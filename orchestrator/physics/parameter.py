@@ -1,0 +1,43 @@
+"""The declaration of one model parameter.
+
+Templates of values files, checks and documentation all come from these declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Parameter", "ParameterValues"]
+
+ParameterValues = Mapping[tuple[str, str], NDArray[np.float64]]
+"""Values of the parameters of `n_points` models: (section, name) to an array of shape (n_points,)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a module.
+
+    Attributes
+    ----------
+    section, name : str
+        Where the value stands in a values file and in the CosmoSIS DataBlock.
+    lower, start, upper : float
+        Default range and starting value; ``lower == upper`` declares a parameter that is fixed unless
+        the user gives a range.
+    unit : str
+        Unit of the value, empty for a pure number.
+    meaning : str
+        One line for templates and documentation.
+    """
+
+    section: str
+    name: str
+    lower: float
+    start: float
+    upper: float
+    unit: str
+    meaning: str

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.forward_model.array_cache import load_arrays, store_arrays
 from orchestrator.forward_model.pixels import ModelGrid
 from orchestrator.physics.lsf import convolve_variable_gaussian, lsf_difference
 from orchestrator.physics.templates import TemplateBasis, compress
 from orchestrator.physics.wavelength import SPEED_OF_LIGHT_KMS, pixel_edges, rebin_flux_density
-from orchestrator.ssp_libraries.cache import load_arrays, store_arrays
 from orchestrator.ssp_libraries.library import SSPLibrary
 
 __all__ = ["PreparedTemplates", "prepare_templates"]
@@ -79,7 +79,7 @@ def prepare_templates(
     n_met, n_age, _ = library.flux.shape
     own_fwhm = np.interp(grid.wavelength, library.wavelength, library.lsf_fwhm)
     key = _cache_key(library, grid, lsf_fwhm, own_fwhm, compression_error)
-    stored = load_arrays(key)
+    stored = load_arrays(key, ("coefficients", "basis", "relative_error"))
     if stored is None:
         stored = _prepare_arrays(library, grid, lsf_fwhm, own_fwhm, compression_error)
         store_arrays(key, stored)

@@ -1,0 +1,220 @@
+"""What every CosmoSIS module of this package shares: options in, DataBlock to arrays, results out.
+
+A module file in ``modules/`` subclasses :class:`CosmosisModule`, names itself, prepares its model and draws
+its figure; everything that CosmoSIS wants of it is here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config.module_options import MODULES, parse_options
+from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.physics.amplitude import Parabola, no_parabola
+from orchestrator.physics.parameter import Parameter, ParameterValues
+
+__all__ = ["CosmosisModule", "Likelihood", "cosmosis_functions"]
+
+FloatArray = NDArray[np.float64]
+
+JOINT_SECTION = "joint_amplitude"
+"""DataBlock section in which a module tells the next one what the data so far say about the mass."""
+
+
+class Likelihood(Protocol):
+    """What a module's model offers."""
+
+    def log_likelihood(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
+        """Evaluate `n_points` parameter sets."""
+        ...
+
+
+class CosmosisModule:
+    """A CosmoSIS module around one model.
+
+    Parameters
+    ----------
+    options : Mapping, DataBlock or SectionOptions
+        The module's section of the ini file, or the same as a dictionary.
+    alias : str, optional
+        Name of the section, for messages and the default name of the likelihood.
+
+    Raises
+    ------
+    ConfigError, DataError, LibraryError
+        Before any sampling, if options or data cannot be used.
+    """
+
+    name: ClassVar[str]
+    model: Likelihood
+
+    def __init__(self, options: Any, *, alias: str | None = None) -> None:
+        self.alias = alias or self.name
+        self.options = self.parse_options(options)
+        self._set_up_logging()
+        like_name = self.options.like_name or self.alias
+        self.like_name = like_name if like_name.endswith("_like") else f"{like_name}_like"
+        self.parameters: tuple[Parameter, ...] = MODULES[self.name].declared_parameters(self.options)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Read data and templates and set ``self.model``; called once."""
+        raise NotImplementedError
+
+    def make_observable(self, block: Any, parse: bool = False) -> FloatArray:
+        """Return the model of the data for the parameters in `block`.
+
+        Parameters
+        ----------
+        block : DataBlock or Mapping of (section, name) to float
+        parse : bool
+            Accepted as BESTA does; parameters are always read from `block`.
+        """
+        raise NotImplementedError
+
+    def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
+        """Draw data, model and residuals for the parameters in `solution` and return the figure's path."""
+        raise NotImplementedError
+
+    def log_likelihood_batch(self, parameters: ParameterValues) -> FloatArray:
+        """Return the log-likelihood of many points.
+
+        Parameters
+        ----------
+        parameters : mapping of (section, name) to ndarray, shape (n_points,)
+
+        Returns
+        -------
+        ndarray, shape (n_points,)
+        """
+        return self.model.log_likelihood(parameters).log_likelihood
+
+    def execute(self, block: Any) -> int:
+        """Evaluate one point of a CosmoSIS run: read parameters from `block`, write the likelihood there."""
+        evaluation = self.model.log_likelihood(self.read_parameters(block), _joint_before(block))
+        block.put_double("likelihoods", self.like_name, float(evaluation.log_likelihood[0]))
+        self._write_extra(block, evaluation)
+        return 0
+
+    def cleanup(self) -> None:
+        """Release resources; there are none to release."""
+
+    def read_parameters(self, block: Any) -> dict[tuple[str, str], FloatArray]:
+        """Return the declared parameters of `block` as arrays of shape (1,).
+
+        A parameter whose declared range is a single value may be missing.
+        """
+        values: dict[tuple[str, str], FloatArray] = {}
+        for parameter in self.parameters:
+            key = (parameter.section, parameter.name)
+            if parameter.lower == parameter.upper and not _has_value(block, key):
+                values[key] = np.array([parameter.start])
+            else:
+                values[key] = np.array([float(block[key])])
+        return values
+
+    @staticmethod
+    def joint_mass(block: Any) -> FloatArray | None:
+        """Return the mass of a joint fit that `block` carries, Msun, shape (1,); None if it carries none."""
+        if not _has_value(block, ("extra", "stellar_mass")):
+            return None
+        return np.array([10.0 ** float(block["extra", "stellar_mass"])])
+
+    def flags(self, solution: Any) -> tuple[str, ...]:
+        """Return sentences about what in this solution should not be taken at face value."""
+        return ()
+
+    @classmethod
+    def get_path(cls) -> str:
+        """Return the file that CosmoSIS loads for this module."""
+        from orchestrator.paths import module_file
+
+        return str(module_file(MODULES[cls.name].file))
+
+    @classmethod
+    def parse_options(cls, options: Any) -> Any:
+        """Return the typed options of this module.
+
+        Parameters
+        ----------
+        options : Mapping, DataBlock or SectionOptions
+
+        Raises
+        ------
+        ConfigError
+            Listing every fault.
+        """
+        return parse_options(cls.name, _as_mapping(options))
+
+    def _set_up_logging(self) -> None:
+        """Send the package's messages where the options say; CosmoSIS itself shows none below warnings."""
+        package_logger = logging.getLogger("orchestrator")
+        package_logger.setLevel(self.options.logging_level.upper())
+        if self.options.logging_file is None:
+            return
+        target = str(Path(self.options.logging_file).absolute())
+        known = {getattr(handler, "baseFilename", None) for handler in package_logger.handlers}
+        if target not in known:
+            mode = "w" if self.options.logging_overwrite else "a"
+            package_logger.addHandler(logging.FileHandler(target, mode=mode))
+
+    def _write_extra(self, block: Any, evaluation: Evaluation) -> None:
+        if evaluation.amplitude is not None:
+            with np.errstate(divide="ignore"):
+                mass = float(np.log10(evaluation.amplitude[0]))
+            block["extra", "stellar_mass"] = mass
+            if evaluation.surviving_fraction is not None:
+                surviving = mass + float(np.log10(max(evaluation.surviving_fraction[0], 1e-300)))
+                block["extra", "surviving_stellar_mass"] = surviving
+        if evaluation.joint is not None:
+            for name in ("constant", "slope", "curvature"):
+                block[JOINT_SECTION, name] = float(getattr(evaluation.joint, name)[0])
+        for name, value in evaluation.extra.items():
+            block["extra", name] = float(value[0])
+
+
+def cosmosis_functions(
+    module_class: type[CosmosisModule],
+) -> tuple[Callable[[Any], CosmosisModule], Callable[[Any, CosmosisModule], int], Callable[[CosmosisModule], None]]:
+    """Return the functions ``setup``, ``execute`` and ``cleanup`` that CosmoSIS looks for in a module file."""
+
+    def setup(options: Any) -> CosmosisModule:
+        return module_class(options)
+
+    def execute(block: Any, module: CosmosisModule) -> int:
+        return module.execute(block)
+
+    def cleanup(module: CosmosisModule) -> None:
+        module.cleanup()
+
+    return setup, execute, cleanup
+
+
+def _joint_before(block: Any) -> Parabola:
+    if not _has_value(block, (JOINT_SECTION, "slope")):
+        return no_parabola(1)
+    constant, slope, curvature = (
+        np.array([block[JOINT_SECTION, name]]) for name in ("constant", "slope", "curvature")
+    )
+    return Parabola(constant, slope, curvature)
+
+
+def _has_value(block: Any, key: tuple[str, str]) -> bool:
+    if isinstance(block, Mapping):
+        return key in block
+    return bool(block.has_value(*key))
+
+
+def _as_mapping(options: Any) -> dict[str, Any]:
+    """Return options of any accepted kind as a dictionary."""
+    if isinstance(options, Mapping):
+        return dict(options)
+    block = getattr(options, "block", options)  # SectionOptions wraps a DataBlock
+    section = getattr(options, "section", "module_options")
+    return {name: block[section, name] for _, name in block.keys(section)}

@@ -1,0 +1,81 @@
+"""The CosmoSIS side of a fit of broadband photometry: SFHPhotometry and GalaxyPhotometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.adapters.cosmosis_module import CosmosisModule
+from orchestrator.forward_model.photometry_fit import PhotometryFit, PhotometryModel, prepare_photometry_fit
+from orchestrator.physics.parameter import ParameterValues
+
+__all__ = ["PhotometryModule"]
+
+FloatArray = NDArray[np.float64]
+
+MICROJANSKY = 1e-29
+"""erg/s/cm2/Hz"""
+
+
+class PhotometryModule(CosmosisModule):
+    """A module whose data are broadband fluxes and limits."""
+
+    fit: PhotometryFit
+    model: PhotometryModel
+
+    def prepare(self) -> None:
+        """Read the photometry and integrate the SSPs over the bands."""
+        self.fit = prepare_photometry_fit(self.options)
+        self.model = self.fit.model
+
+    def make_observable(self, block: Any, parse: bool = False) -> FloatArray:
+        """Return the model flux in every band, erg/s/cm2/Hz, shape (n_bands,)."""
+        del parse
+        parameters = self.read_parameters(block)
+        return self.model.model_fluxes(parameters, self._own_mass(parameters))[0]
+
+    def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
+        """Draw fluxes, limits, the model SED and residuals.
+
+        Parameters
+        ----------
+        solution : DataBlock or Mapping of (section, name) to float
+        figname : path, optional
+            ``<alias>_best_fit_solution.png`` in the working folder if left out.
+        """
+        from orchestrator.report.photometry_figure import PhotometryFigureData, plot_photometry
+
+        parameters = self.read_parameters(solution)
+        joint = self.joint_mass(solution)
+        mass = self._own_mass(parameters) if joint is None else joint
+        model = self.model.model_fluxes(parameters, mass)[0]
+        wavelength, sed = self.fit.spectrum(parameters, mass)
+        data = self.model.photometry
+        beta = float(parameters["noise", "beta"][0]) if self.model.sampled_noise else 1.0
+        measured = ~(data.is_upper_limit | data.is_lower_limit)
+        pull = (data.flux - model)[measured] / data.uncertainty[measured]
+        figure = PhotometryFigureData(
+            names=tuple(data.filter_names),
+            effective_wavelength=self.fit.effective_wavelength,
+            bandwidth=self.fit.bandwidth,
+            flux=data.flux / MICROJANSKY,
+            uncertainty=data.uncertainty / MICROJANSKY,
+            is_upper_limit=data.is_upper_limit,
+            is_lower_limit=data.is_lower_limit,
+            model_flux=model / MICROJANSKY,
+            sed_wavelength=wavelength,
+            sed_flux=sed / MICROJANSKY,
+            chi2=float(beta * (pull**2).sum()),
+            title=f"{self.alias}: {data.name}",
+            annotations=(f"SSPs: {self.fit.library.name}", f"SFH: {self.options.sfh_model}"),
+        )
+        return plot_photometry(figure, Path(figname or f"{self.alias}_best_fit_solution.png"))
+
+    def _own_mass(self, parameters: ParameterValues) -> FloatArray:
+        """Return the mass that these data alone say, Msun, shape (1,)."""
+        amplitude = self.model.log_likelihood(parameters).amplitude
+        assert amplitude is not None
+        return amplitude

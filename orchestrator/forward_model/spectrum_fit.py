@@ -1,0 +1,228 @@
+"""From the options of a spectral module to its model: read, select, prepare.
+
+This is the set-up of ``FullSpectralFit`` and ``SFHSpectra``, and the first half of that of ``KinDust``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config.spectrum_options import (
+    DustOptions,
+    FullSpectralFitOptions,
+    SFHSpectraOptions,
+    SpectrumOptions,
+    SSPOptions,
+)
+from orchestrator.errors import ConfigError, DataError
+from orchestrator.forward_model.pixels import fitted_pixels, model_grid
+from orchestrator.forward_model.prepared_templates import prepare_templates
+from orchestrator.forward_model.stellar_population import StellarPopulation
+from orchestrator.forward_model.stellar_spectrum import (
+    StellarSpectrumModel,
+    fix_kinematics_and_dust,
+    prepare_stellar_spectrum,
+)
+from orchestrator.observation.masks import keep_emission_lines, keep_sky_lines, keep_telluric
+from orchestrator.observation.read_spectrum import read_spectrum, read_two_columns
+from orchestrator.observation.spectrum import Spectrum
+from orchestrator.physics.attenuation import attenuation_curve
+from orchestrator.physics.cosmology import age_of_universe, luminosity_distance_cm
+from orchestrator.physics.sfh import build_sfh
+from orchestrator.ssp_libraries.library import SSPLibrary
+from orchestrator.ssp_libraries.load import load_library
+
+__all__ = ["SpectrumFit", "flux_per_luminosity", "observed_spectrum", "prepare_spectrum_fit", "selected_pixels"]
+
+logger = logging.getLogger(__name__)
+
+FloatArray = NDArray[np.float64]
+
+SOLAR_LUMINOSITY = 3.828e33
+"""erg/s; IAU 2015 resolution B3, nominal."""
+
+CM_PER_MPC = 3.0856775814913673e24
+TEN_PARSEC_CM = CM_PER_MPC * 1e-5
+
+
+@dataclass(frozen=True)
+class SpectrumFit:
+    """A spectrum and the model prepared for it.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+    model : StellarSpectrumModel
+    library_name : str
+    """
+
+    spectrum: Spectrum
+    model: StellarSpectrumModel
+    library_name: str
+
+    @property
+    def covered_wavelength(self) -> FloatArray:
+        """Rest wavelength of the pixels that the model covers, Angstrom, shape (n_covered,)."""
+        return self.spectrum.rest_wavelength[self.model.pixels.covered]
+
+
+def observed_spectrum(options: SpectrumOptions) -> Spectrum:
+    """Read the spectrum that the options name.
+
+    Raises
+    ------
+    DataError
+        If the file, its units or its pixels cannot be used.
+    """
+    return read_spectrum(
+        options.input_spectrum,
+        row=options.input_spectrum_row,
+        wl_units=options.wl_units,
+        flux_units=options.flux_units,
+        medium=options.wl_medium,
+        mask=options.mask,
+        lsf=options.lsf,
+        redshift=options.redshift,
+    )
+
+
+def selected_pixels(options: SpectrumOptions, spectrum: Spectrum) -> NDArray[np.bool_]:
+    """Return which pixels the range and the masks of the options keep, shape (n_wave,).
+
+    Raises
+    ------
+    DataError
+        If the range holds no pixel of the spectrum.
+    """
+    rest = spectrum.rest_wavelength
+    keep = np.ones(len(rest), dtype=bool)
+    if options.wl_range is not None:
+        low, high = options.wl_range
+        keep &= (rest >= low) & (rest <= high)
+        if not keep.any():
+            msg = (
+                f"wlRange {low:g}-{high:g} A (rest frame) holds no pixel of {options.input_spectrum}, which covers "
+                f"{rest[0]:.1f}-{rest[-1]:.1f} A at redshift {spectrum.redshift:g}"
+            )
+            raise DataError(msg)
+    if options.mask_emission_lines:
+        keep &= keep_emission_lines(
+            spectrum.wavelength, redshift=spectrum.redshift, half_width_kms=options.emission_line_half_width
+        )
+    if options.mask_sky_lines:
+        keep &= keep_sky_lines(spectrum.wavelength, pad=options.sky_line_pad)
+    if options.mask_telluric:
+        keep &= keep_telluric(spectrum.wavelength, pad=options.telluric_pad)
+    return keep
+
+
+def flux_per_luminosity(redshift: float, h0: float, omega_m: float, distance_mpc: float | None) -> float:
+    """Return erg/s/cm2/Angstrom (observed) per Lsun/Angstrom (rest), ``L_sun / (4 pi d_L^2 (1 + z))``.
+
+    Without a redshift or a distance the object is put at 10 pc, and the stellar mass is that of 10 pc.
+    """
+    if distance_mpc is not None:
+        distance = distance_mpc * CM_PER_MPC
+    elif redshift > 0:
+        distance = luminosity_distance_cm(redshift, h0, omega_m)
+    else:
+        logger.warning("redshift %g gives no distance: the stellar mass is for 10 pc; set distance_mpc", redshift)
+        distance = TEN_PARSEC_CM
+    return SOLAR_LUMINOSITY / (4 * np.pi * distance**2 * (1 + redshift))
+
+
+def library_of(options: SSPOptions) -> SSPLibrary:
+    """Load the SSP library that the options name."""
+    return load_library(options.ssp_model, options.ssp_dir, options.ssp_model_args)
+
+
+def data_lsf_on(
+    wavelength: FloatArray, spectrum: Spectrum
+) -> FloatArray | None:
+    """Return the FWHM of the data's LSF in the rest frame at `wavelength`, Angstrom; None if not known."""
+    fwhm = spectrum.lsf_fwhm_rest
+    return None if fwhm is None else np.interp(wavelength, spectrum.rest_wavelength, fwhm)
+
+
+def dust_curves(options: DustOptions, *wavelengths: FloatArray) -> tuple[FloatArray, ...] | None:
+    """Return A(lambda) / A_V at each set of rest wavelengths; None without a law."""
+    if options.extinction_law is None:
+        return None
+    return tuple(attenuation_curve(options.extinction_law, w, options.r_v) for w in wavelengths)
+
+
+def with_ssp_lsf(library: SSPLibrary, options: SpectrumOptions) -> SSPLibrary:
+    """Replace the resolution of the library by that of the file ``SSPLSF``."""
+    if options.ssp_lsf is None:
+        return library
+    from dataclasses import replace
+
+    wavelength, fwhm = read_two_columns(options.ssp_lsf)
+    return replace(library, lsf_fwhm=np.interp(library.wavelength, wavelength, fwhm))
+
+
+def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) -> SpectrumFit:
+    """Read the data and prepare the model of a spectral module.
+
+    Raises
+    ------
+    DataError, LibraryError, ConfigError
+        If the data, the SSP library or the options cannot be used.
+    """
+    spectrum = observed_spectrum(options)
+    keep = selected_pixels(options, spectrum)
+    library = with_ssp_lsf(library_of(options), options)
+    name = options.input_spectrum.name
+    rest = spectrum.rest_wavelength
+    template_range = (float(library.wavelength[0]), float(library.wavelength[-1]))
+    grid = model_grid(rest[np.flatnonzero(keep)[0] : np.flatnonzero(keep)[-1] + 1], options.velscale,
+                      template_range, name)  # fmt: skip
+    pixels = fitted_pixels(spectrum, keep, grid, name)
+    templates = prepare_templates(
+        library,
+        grid,
+        lsf_fwhm=data_lsf_on(grid.wavelength, spectrum),
+        compression_error=options.ssp_compression_error,
+    )
+    today = age_of_universe(options.redshift, options.h0, options.omega_m)
+    sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
+    covered = rest[pixels.covered]
+    model = prepare_stellar_spectrum(
+        StellarPopulation.of_library(sfh, library),
+        pixels,
+        templates,
+        attenuation=dust_curves(options, pixels.wavelength, covered),
+        legendre_degree=options.legendre_deg,
+        legendre_bounds=options.legendre_bounds,
+        covered_wavelength=covered,
+        polynomial_mode=options.legendre_mode,
+        amplitude_mode=options.amplitude,
+        flux_per_luminosity=flux_per_luminosity(
+            options.redshift, options.h0, options.omega_m, options.distance_mpc
+        ),
+        sampled_noise=options.noise_model is not None,
+    )
+    if isinstance(options, SFHSpectraOptions):
+        model = _with_fixed_kinematics(model, options)
+    return SpectrumFit(spectrum=spectrum, model=model, library_name=library.name)
+
+
+def _with_fixed_kinematics(model: StellarSpectrumModel, options: SFHSpectraOptions) -> StellarSpectrumModel:
+    if options.los_sigma is None:
+        msg = (
+            "[SFHSpectra] los_sigma is missing: give it as an option, or run a stage with kinematics first "
+            "(its best fit is handed over)"
+        )
+        raise ConfigError(msg)
+    fixed = {
+        ("kinematics", "los_vel"): np.array([options.los_vel]),
+        ("kinematics", "los_sigma"): np.array([options.los_sigma]),
+        ("kinematics", "los_h3"): np.array([options.los_h3]),
+        ("kinematics", "los_h4"): np.array([options.los_h4]),
+        ("dust.extinction", "a_v"): np.array([options.a_v]),
+    }
+    return fix_kinematics_and_dust(model, fixed)

@@ -85,7 +85,7 @@ def prepare_templates(
         store_arrays(key, stored)
     if lsf_fwhm is not None:
         _warn_where_templates_are_coarse(library, grid, lsf_fwhm, own_fwhm)
-    basis = TemplateBasis(stored["coefficients"], stored["basis"], float(stored["relative_error"][()]))
+    basis = TemplateBasis(stored["coefficients"], stored["basis"], float(np.ravel(stored["relative_error"])[0]))
     return PreparedTemplates(grid, basis, n_met, n_age)
 
 

@@ -1,0 +1,1 @@
+"""Observed spectra, photometry and filters: records and readers."""

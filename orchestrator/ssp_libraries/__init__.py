@@ -1,0 +1,1 @@
+"""SSP libraries: load them by name or from a file, fetch them once."""

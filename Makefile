@@ -1,0 +1,54 @@
+# `make example` and `make test` do all their own set-up: system packages (as root), .venv, SSP libraries.
+# Choose an interpreter with PYTHON=..., for example `make test PYTHON=python3.12`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?=
+BIN := .venv/bin
+
+# Nothing from the user's own Python set-up may reach the environment of the project.
+unexport PYTHONPATH PYTHONHOME
+export PYTHONNOUSERSITE := 1
+# One thread per process: the parallelism is over walkers and targets.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+# SSP libraries of the example and of the tests, fetched once into the user's data folder.
+LIBRARIES := MIUSCAT PopStar
+
+.PHONY: help setup setup-test libraries example test lint types bench notebook clean
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup:  ## environment to run the package (.venv)
+	@bash tools/setup.sh "$(PYTHON)" mpi
+
+setup-test: setup  ## the same with the tools of the tests
+	@bash tools/setup.sh "$(PYTHON)" mpi,test,compare
+
+libraries: setup  ## SSP libraries of the example and of the tests (121 MB, once)
+	@$(BIN)/orchestrator ssp fetch $(LIBRARIES)
+
+example: setup libraries  ## fit a real galaxy in three stages, with figures
+	MPLBACKEND=Agg $(BIN)/python examples/staged_fit.py
+
+lint: setup-test  ## ruff
+	$(BIN)/ruff check .
+
+types: setup-test  ## mypy
+	$(BIN)/mypy
+
+test: setup-test libraries lint types  ## ruff, mypy and every test but the slow ones
+	ORCHESTRATOR_REQUIRE_LIBRARIES=1 $(BIN)/pytest -m "not slow"
+
+bench: setup-test libraries  ## speed of the likelihoods: one JSON line per case
+	$(BIN)/python benchmarks/bench_likelihood.py
+
+notebook: setup libraries  ## open the example as a notebook
+	@bash tools/setup.sh "$(PYTHON)" mpi,notebook
+	$(BIN)/jupyter lab examples
+
+clean:  ## remove the environment and everything that was built
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

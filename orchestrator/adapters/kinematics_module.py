@@ -1,0 +1,126 @@
+"""The CosmoSIS side of a kinematic fit: KinDust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.adapters.cosmosis_module import CosmosisModule
+from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.kinematics import KinematicsModel
+from orchestrator.forward_model.kinematics_setup import prepare_kinematics_model
+from orchestrator.forward_model.spectrum_fit import (
+    library_of,
+    observed_spectrum,
+    selected_pixels,
+    with_ssp_lsf,
+)
+from orchestrator.observation.spectrum import Spectrum
+from orchestrator.physics.amplitude import Parabola
+from orchestrator.physics.parameter import ParameterValues
+
+__all__ = ["KinematicsModule"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _KinematicsLikelihood:
+    """The kinematics model as a likelihood that has no stellar mass to share."""
+
+    kinematics: KinematicsModel
+
+    def log_likelihood(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
+        """Evaluate `n_points` parameter sets; what other modules say about the mass is passed over."""
+        del before
+        return Evaluation(log_likelihood=self.kinematics.log_likelihood(parameters))
+
+
+class KinematicsModule(CosmosisModule):
+    """A module whose template weights are solved inside, at each point."""
+
+    spectrum: Spectrum
+    kinematics: KinematicsModel
+
+    def prepare(self) -> None:
+        """Read the spectrum and prepare the templates."""
+        options = self.options
+        self.spectrum = observed_spectrum(options)
+        self.kinematics = prepare_kinematics_model(
+            self.spectrum,
+            with_ssp_lsf(library_of(options), options),
+            keep=selected_pixels(options, self.spectrum),
+            velscale=options.velscale,
+            multiplicative_degree=options.multiplicative_degree,
+            additive_degree=options.additive_degree,
+            legendre_bounds=options.legendre_bounds,
+            template_weights=options.template_weights,
+            moments=options.moments,
+            extinction_law=options.extinction_law,
+            r_v=options.r_v,
+            name=options.input_spectrum.name,
+        )
+        self.model = _KinematicsLikelihood(self.kinematics)
+        self.kinematics.resolution.check(self.kinematics.resolution.unresolved_limit, options.input_spectrum.name)
+
+    def make_observable(self, block: Any, parse: bool = False) -> FloatArray:
+        """Return the model flux on the pixels that the templates cover, erg/s/cm2/Angstrom, shape (n_covered,)."""
+        del parse
+        return self.kinematics.model_flux(self.read_parameters(block)).flux[0]
+
+    def flags(self, solution: Any) -> tuple[str, ...]:
+        """Say where the dispersion found is below what data and templates resolve."""
+        sigma = float(self.read_parameters(solution)["kinematics", "los_sigma"][0])
+        resolution = self.kinematics.resolution
+        if not resolution.is_unresolved(sigma):
+            return ()
+        limit = max(resolution.unresolved_limit, resolution.template_limit)
+        return (
+            f"unresolved: los_sigma = {sigma:.0f} km/s is below the {limit:.0f} km/s that data and templates "
+            f"({resolution.library_name}) resolve; read it as an upper limit",
+        )
+
+    def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
+        """Draw spectrum, model, masked regions and residuals.
+
+        Parameters
+        ----------
+        solution : DataBlock or Mapping of (section, name) to float
+        figname : path, optional
+            ``<alias>_best_fit_solution.png`` in the working folder if left out.
+        """
+        from orchestrator.report.spectrum_figure import SpectrumFigureData, plot_spectrum
+
+        parameters = self.read_parameters(solution)
+        fit = self.kinematics.model_flux(parameters)
+        covered = self.kinematics.pixels.covered
+        beta = float(parameters["noise", "beta"][0]) if ("noise", "beta") in parameters else 1.0
+        n_free = sum(p.lower != p.upper for p in self.parameters) + self.options.multiplicative_degree
+        data = SpectrumFigureData(
+            wavelength=self.spectrum.rest_wavelength[covered],
+            flux=self.spectrum.flux[covered],
+            uncertainty=self.spectrum.uncertainty[covered],
+            good_pixels=self.kinematics.pixels.good_pixels[covered],
+            model=fit.flux[0],
+            continuum=fit.polynomial[0] if self.options.multiplicative_degree else None,
+            redshift=self.spectrum.redshift,
+            chi2=float(beta * fit.chi2[0]),
+            n_degrees_of_freedom=fit.n_good - n_free,
+            noise_scale=float(beta**-0.5),
+            title=f"{self.alias}: {self.spectrum.name}",
+            annotations=_annotations(parameters),
+        )
+        return plot_spectrum(data, Path(figname or f"{self.alias}_best_fit_solution.png"))
+
+
+def _annotations(parameters: Mapping[tuple[str, str], FloatArray]) -> tuple[str, ...]:
+    value = {name: float(array[0]) for (_, name), array in parameters.items()}
+    return (
+        f"$V = {value['los_vel']:.0f}$, $\\sigma = {value['los_sigma']:.0f}$ km s$^{{-1}}$",
+        f"$h_3 = {value['los_h3']:.3f}$, $h_4 = {value['los_h4']:.3f}$",
+    )

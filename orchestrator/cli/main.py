@@ -1,0 +1,50 @@
+"""The command ``orchestrator``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.ssp import ssp_app
+from orchestrator.errors import OrchestratorError
+
+__all__ = ["app"]
+
+
+class _OneMessageGroup(TyperGroup):
+    """Show an error that the user can mend as one message without a traceback, and end with exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OrchestratorError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_OneMessageGroup,
+    help="Staged Bayesian fits of galaxy spectra and photometry on CosmoSIS.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(ssp_app, name="ssp")
+
+
+@app.callback()
+def _main() -> None:
+    """Staged Bayesian fits of galaxy spectra and photometry on CosmoSIS."""
+
+
+@app.command("version")
+def version_command() -> None:
+    """Show the version of the package."""
+    from importlib.metadata import version
+
+    typer.echo(version("galaxy-orchestrator"))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,120 @@
+"""Checks that need all stages: output files, handover rules, and options that a handover must fill."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.handover_rules import HANDED_OPTIONS, HandoverNames, check_handover
+from orchestrator.config.module_sections import declared_parameters, module_options_of
+from orchestrator.config.stage_values import stage_values
+from orchestrator.stage import Stage
+
+__all__ = ["check_between_stages"]
+
+_Key = tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Passed:
+    """Parameters of the stages so far, and those of them that vary."""
+
+    all: frozenset[_Key] = frozenset()
+    varied: frozenset[_Key] = frozenset()
+
+
+def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, ...], list[str]]:
+    """Check stages against each other.
+
+    Parameters
+    ----------
+    stages : sequence of Stage or None
+        Drafts; None where a stage has faults of its own.
+
+    Returns
+    -------
+    stages : tuple of Stage
+        With their handover rules in canonical spelling.
+    faults : list of str
+        Every fault found.
+    """
+    faults = _shared_files(stages)
+    checked = []
+    passed: _Passed | None = _Passed()
+    for index, stage in enumerate(stages):
+        if stage is None:
+            passed = None  # what this stage would pass on is not known
+            continue
+        values = stage_values(stage)
+        keys = frozenset(key for key, _ in values)
+        options = module_options_of(stage)
+        fillable = _fillable(options.values())
+        names = HandoverNames(keys, fillable, None if passed is None else passed.all)
+        own: list[str] = []
+        rules = check_handover(stage.handover, names, is_first=index == 0, faults=own)
+        if passed is not None:
+            own += _option_faults(options, passed, rules)
+            passed = _Passed(passed.all | keys, passed.varied | frozenset(values.varied))
+        checked.append(dataclasses.replace(stage, handover=rules))
+        faults += [f"stage {index + 1}: {fault}" for fault in own]
+    return tuple(checked), faults
+
+
+def _fillable(models: Iterable[Any]) -> frozenset[str]:
+    """Return the options of these modules that a handover can fill."""
+    return frozenset(name for model in models for name in HANDED_OPTIONS if name in type(model).model_fields)
+
+
+def _option_faults(options: Mapping[str, Any], passed: _Passed, rules: Mapping[str, str]) -> list[str]:
+    """Options that stay empty, and dust that arrives where no law can use it."""
+    faults = []
+    for section, model in options.items():
+        fields = type(model).model_fields
+        for option in ("los_sigma", "a_v"):
+            key = HANDED_OPTIONS[option]
+            blocked = "none" in (rules.get(option), rules.get(key[0]), rules.get("--".join(key)))
+            if option not in fields:
+                continue
+            if option == "los_sigma" and model.los_sigma is None and (blocked or key not in passed.all):
+                faults.append(
+                    f"[{section}] los_sigma is missing: give it in km/s, or let an earlier stage "
+                    "(KinDust) hand it over"
+                )
+            if option == "a_v" and model.extinction_law is None and key in passed.varied and not blocked:
+                faults.append(
+                    f"[{section}] takes a_v from an earlier stage, but has no ExtinctionLaw, so it "
+                    "would have no effect; set ExtinctionLaw, or 'handover': {'a_v': 'none'}"
+                )
+    return faults
+
+
+def _shared_files(stages: Sequence[Stage | None]) -> list[str]:
+    """Files that two stages would write."""
+    faults: list[str] = []
+    written: dict[str, int] = {}
+    templates: dict[str, tuple[int, frozenset[_Key]]] = {}
+    for number, stage in enumerate(stages, 1):
+        if stage is None:
+            continue
+        for path in _chains(stage):
+            first = written.setdefault(os.path.realpath(path), number)
+            if first != number:
+                text = f"stages {first} and {number} both write {str(path)!r}; give each its own filename"
+                faults.append(text)
+        if stage.values_file is not None and not stage.values_file.exists() and not stage.inline_values:
+            keys = frozenset((parameter.section, parameter.name) for parameter in declared_parameters(stage))
+            first, known = templates.setdefault(os.path.realpath(stage.values_file), (number, keys))
+            if known != keys:
+                faults.append(
+                    f"stages {first} and {number} have different parameters and the same values file, which "
+                    f"does not exist yet ({str(stage.values_file)!r}); give each its own"
+                )
+    return faults
+
+
+def _chains(stage: Stage) -> list[Path]:
+    """Return the results files of a stage, one per sampler."""
+    return [stage.paths.chain, *(stage.paths.intermediate_chain(sampler) for sampler in stage.samplers[:-1])]

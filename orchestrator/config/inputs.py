@@ -1,0 +1,88 @@
+"""A first look into the input files, so that what cannot be fitted is refused before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator.config.module_sections import module_options_of
+from orchestrator.errors import ConfigError, OrchestratorError
+from orchestrator.stage import Stage
+
+__all__ = ["check_inputs"]
+
+
+def check_inputs(stages: Sequence[Stage]) -> list[str]:
+    """Read the spectra, the photometry and the SSP libraries of stages.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        Validated stages.
+
+    Returns
+    -------
+    list of str
+        Every fault found: wrong units, no usable pixel, a library that is not here. Each file is read once.
+    """
+    faults: list[str] = []
+    done: set[tuple[Any, ...]] = set()
+    for number, stage in enumerate(stages, 1):
+        for section, options in module_options_of(stage).items():
+            for key, read in _readers(options):
+                if key in done:
+                    continue
+                done.add(key)
+                faults.extend(f"stage {number}: [{section}] {fault}" for fault in _attempt(read))
+    return faults
+
+
+def _attempt(read: Callable[[], object]) -> list[str]:
+    try:
+        read()
+    except ConfigError as error:
+        return error.faults
+    except OrchestratorError as error:
+        return [str(error)]
+    return []
+
+
+def _readers(options: Any) -> list[tuple[tuple[Any, ...], Callable[[], object]]]:
+    """Return what a module reads: a key that tells equal inputs, and a function that reads."""
+    readers: list[tuple[tuple[Any, ...], Callable[[], object]]] = []
+    library = (options.ssp_model, options.ssp_dir, options.ssp_model_args)
+    readers.append((("library", *library), lambda: _load_library(*library)))
+    if hasattr(options, "input_spectrum"):
+        path = options.input_spectrum
+        how = {
+            "row": options.input_spectrum_row,
+            "wl_units": options.wl_units,
+            "flux_units": options.flux_units,
+            "medium": options.wl_medium,
+            "mask": options.mask,
+            "lsf": options.lsf,
+            "redshift": options.redshift,
+        }
+        readers.append((("spectrum", path, *how.values()), lambda: _read_spectrum(path, **how)))
+    if hasattr(options, "input_photometry"):
+        photometry = (options.input_photometry, options.flux_units, options.redshift)
+        readers.append((("photometry", *photometry), lambda: _read_photometry(*photometry)))
+    return readers
+
+
+def _load_library(name: str, directory: Any, arguments: tuple[str, ...]) -> object:
+    from orchestrator.ssp_libraries.load import load_library
+
+    return load_library(name, directory, arguments)
+
+
+def _read_spectrum(path: Any, **how: Any) -> object:
+    from orchestrator.observation.read_spectrum import read_spectrum
+
+    return read_spectrum(path, **how)
+
+
+def _read_photometry(path: Any, flux_units: Any, redshift: Any) -> object:
+    from orchestrator.observation.read_photometry import read_photometry
+
+    return read_photometry(path, flux_units=flux_units, redshift=redshift)

@@ -1,0 +1,245 @@
+"""Options of the modules that fit a spectrum: KinDust, FullSpectralFit and SFHSpectra.
+
+Groups of options that belong together are small models; a module's options are their union. The alias
+of a field is the spelling in a configuration, which is BESTA's where BESTA has the option.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from orchestrator.config.option_types import (
+    Arguments,
+    Flag,
+    InputPath,
+    Integer,
+    Number,
+    Options,
+    Range,
+    Text,
+    Words,
+)
+
+__all__ = [
+    "AmplitudeOptions",
+    "CommonOptions",
+    "CosmologyOptions",
+    "DustOptions",
+    "FullSpectralFitOptions",
+    "KinDustOptions",
+    "NoiseOptions",
+    "PolynomialOptions",
+    "SFHOptions",
+    "SFHSpectraOptions",
+    "SSPOptions",
+    "SpectrumOptions",
+]
+
+
+class CommonOptions(Options):
+    """What every module accepts."""
+
+    like_name: Text | None = Field(None, description="name of the likelihood; `<section>_like` if left out")
+    file: InputPath | None = Field(None, description="module file for CosmoSIS; found by the section's name")
+    logging_level: Text = Field("INFO", description="level of the module's log messages")
+    logging_file: InputPath | None = Field(None, description="file for log messages; none if left out")
+    logging_overwrite: Flag = Field(False, description="replace the log file instead of appending")
+    logging_console: Flag = Field(False, description="show log messages on the terminal")
+
+
+class SSPOptions(Options):
+    """The library of simple stellar populations."""
+
+    ssp_model: Text = Field(alias="SSPModel", description="name of the SSP library, for example PopStar")
+    ssp_dir: InputPath | None = Field(
+        None, alias="SSPDir", description="folder or file of the library; its usual place if left out"
+    )
+    ssp_model_args: Words = Field((), alias="SSPModelArgs", description="arguments of the library, as a list")
+    ssp_compression_error: Number = Field(
+        1e-5, ge=0, lt=0.1, description="largest relative error of the compression of the SSPs; 0 is exact"
+    )
+
+
+class CosmologyOptions(Options):
+    """Flat Lambda-CDM cosmology."""
+
+    h0: Number = Field(70.0, gt=0, description="Hubble constant in km/s/Mpc")
+    omega_m: Number = Field(0.28, gt=0, le=1, description="matter density over the critical one")
+    distance_mpc: Number | None = Field(
+        None, gt=0, description="luminosity distance in Mpc, in place of the one of the redshift"
+    )
+
+
+class SFHOptions(CosmologyOptions):
+    """The star-formation history."""
+
+    sfh_model: Text = Field(alias="SFHModel", description="name of the SFH model, for example ExponentialSFH")
+    sfh_args: Arguments = Field((), alias="SFHArgs", description="arguments of the SFH model, as a list")
+    use_transforms: Flag = Field(False, description="latent SFH parameters; only F in this version")
+
+    @model_validator(mode="after")
+    def _no_transforms(self) -> SFHOptions:
+        if self.use_transforms:
+            msg = "use_transforms = T is not in this version; set F and sample the physical parameters"
+            raise ValueError(msg)
+        return self
+
+
+class DustOptions(Options):
+    """A screen of dust in front of the stars."""
+
+    extinction_law: Text | None = Field(
+        None, alias="ExtinctionLaw", description="attenuation law, for example ccm89; no dust if left out"
+    )
+    r_v: Number = Field(3.1, gt=0, description="A_V / E(B-V) of the law")
+
+
+class AmplitudeOptions(Options):
+    """How the stellar mass is treated."""
+
+    amplitude: Literal["profiled", "sampled", "marginalised"] = Field(
+        "profiled",
+        description="stellar mass: maximum-likelihood at each point, a sampled parameter, or integrated out",
+    )
+
+
+class NoiseOptions(Options):
+    """A noise model with a sampled parameter."""
+
+    noise_model: Literal["MultiplicativeNoiseModel"] | None = Field(
+        None, alias="NoiseModel", description="samples noise/beta, a factor on the inverse variance"
+    )
+
+
+class SpectrumOptions(Options):
+    """The observed spectrum, its range and its masks."""
+
+    input_spectrum: InputPath = Field(alias="inputSpectrum", description="file of the spectrum")
+    input_spectrum_row: Integer | None = Field(
+        None, ge=0, alias="inputSpectrumRow", description="row of the spectrum in a file that stacks several"
+    )
+    wl_units: Text = Field("Angstrom", alias="wlUnits", description="unit of the wavelengths in a text file")
+    flux_units: Text | None = Field(
+        None, alias="fluxUnits", description="unit of the fluxes; what the file says if left out"
+    )
+    wl_medium: Literal["vacuum", "air"] = Field(
+        "vacuum", alias="wlMedium", description="medium of the wavelengths in the file"
+    )
+    wl_range: Range | None = Field(
+        None, alias="wlRange", description="wavelength range to fit in Angstrom, rest frame, vacuum"
+    )
+    wl_norm_range: Range | None = Field(None, alias="wlNormRange", description="deprecated, has no effect")
+    redshift: Number = Field(0.0, gt=-0.1, description="redshift")
+    mask: InputPath | None = Field(None, description="file of weights per pixel; 0 masks the pixel")
+    lsf: InputPath | None = Field(
+        None, description="file of wavelength and FWHM of the instrument in Angstrom, observed frame"
+    )
+    ssp_lsf: InputPath | None = Field(
+        None, alias="SSPLSF", description="file of wavelength and FWHM of the SSPs in Angstrom, rest frame"
+    )
+    mask_telluric: Flag = Field(False, description="mask the telluric bands")
+    telluric_pad: Number = Field(
+        0.0, ge=0, description="widening of each telluric band on either side, Angstrom"
+    )
+    mask_sky_lines: Flag = Field(False, description="mask the bright lines of the night sky")
+    sky_line_pad: Number = Field(0.0, ge=0, description="widening of each sky line on either side, Angstrom")
+    mask_emission_lines: Flag = Field(False, description="mask the emission lines of the gas")
+    emission_line_half_width: Number = Field(
+        600.0, gt=0, description="half width of the mask of an emission line in km/s"
+    )
+    velscale: Number | None = Field(
+        None, gt=0, description="step of the model's velocity grid in km/s; from the data if left out"
+    )
+
+
+class PolynomialOptions(Options):
+    """Multiplicative Legendre polynomials."""
+
+    legendre_deg: Integer = Field(
+        0, ge=0, le=100, description="degree of the multiplicative polynomial; 0 is none"
+    )
+    legendre_bounds: Range | None = Field(
+        None, description="wavelengths in Angstrom mapped to -1 and 1; the ends of the data if left out"
+    )
+    legendre_scale: Number | None = Field(
+        None,
+        gt=0,
+        description="largest scale in Angstrom that the polynomial follows; raises its lowest degree",
+    )
+    legendre_clip_first_zero: Flag | None = Field(None, description="deprecated, has no effect")
+
+
+class _SpectralModuleOptions(
+    CommonOptions, SSPOptions, DustOptions, NoiseOptions, SpectrumOptions, PolynomialOptions
+):
+    """What all modules of spectra share."""
+
+
+class KinDustOptions(_SpectralModuleOptions):
+    """Options of KinDust: kinematics and dust, template weights solved inside."""
+
+    template_weights: Literal["non_negative", "marginalised"] = Field(
+        "non_negative", description="how the template weights are solved"
+    )
+    moments: Literal[2, 4] = Field(4, description="2 fits velocity and dispersion, 4 adds h3 and h4")
+    multiplicative_degree: Integer = Field(
+        0,
+        ge=0,
+        le=100,
+        description="degree of the multiplicative polynomial; legendre_deg if left out",
+    )
+    additive_degree: Integer = Field(
+        -1, ge=-1, le=100, description="degree of the additive polynomial; -1 is none"
+    )
+
+    @classmethod
+    def _derive(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Take the degree from ``legendre_deg``, BESTA's name of it."""
+        degree = given.get("legendre_deg")
+        if isinstance(degree, int) and "multiplicative_degree" not in given:
+            return {**given, "multiplicative_degree": degree}
+        return given
+
+    @model_validator(mode="after")
+    def _one_degree(self) -> KinDustOptions:
+        given = self.model_fields_set
+        both = {"legendre_deg", "multiplicative_degree"} <= given
+        if both and self.legendre_deg != self.multiplicative_degree:
+            msg = (
+                f"legendre_deg = {self.legendre_deg} and multiplicative_degree = "
+                f"{self.multiplicative_degree} are the same option and differ; give one"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class FullSpectralFitOptions(_SpectralModuleOptions, SFHOptions, AmplitudeOptions):
+    """Options of FullSpectralFit: star-formation history, kinematics and dust."""
+
+    legendre_mode: Literal["sampled", "profiled"] = Field(
+        "sampled", description="polynomial coefficients: sampled, or solved inside at each point"
+    )
+
+
+class SFHSpectraOptions(_SpectralModuleOptions, SFHOptions, AmplitudeOptions):
+    """Options of SFHSpectra: star-formation history with kinematics and dust fixed."""
+
+    legendre_mode: Literal["sampled", "profiled"] = Field(
+        "profiled", description="polynomial coefficients: sampled, or solved inside at each point"
+    )
+    los_vel: Number = Field(0.0, description="velocity in km/s, fixed; an earlier stage can hand it over")
+    los_sigma: Number | None = Field(
+        None, gt=0, description="velocity dispersion in km/s, fixed; an earlier stage can hand it over"
+    )
+    los_h3: Number = Field(0.0, description="third Gauss-Hermite moment, fixed")
+    los_h4: Number = Field(0.0, description="fourth Gauss-Hermite moment, fixed")
+    a_v: Number = Field(0.0, ge=0, description="attenuation in V in mag, fixed; needs ExtinctionLaw")
+
+    @model_validator(mode="after")
+    def _dust_needs_a_law(self) -> SFHSpectraOptions:
+        if self.a_v != 0 and self.extinction_law is None:
+            msg = f"a_v = {self.a_v:g} has no effect without ExtinctionLaw; set ExtinctionLaw, or a_v = 0"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,112 @@
+"""Run one command to its end, with everything it started, whatever happens to us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.fit.fork_pool import die_with_parent, load_system_library
+from orchestrator.fit.mpi import child_environment
+
+__all__ = ["TimedOut", "run_logged"]
+
+_GRACE_SECONDS = 5.0
+
+
+class TimedOut(Exception):
+    """The command ran longer than it was allowed to."""
+
+
+def run_logged(
+    command: Sequence[str], log: Path, *, append: bool = False, timeout: float | None = None, keep_open: Sequence[int] = ()
+) -> int:
+    """Run a command in its own process group with its output in a file.
+
+    The whole group is ended when the command ends, when `timeout` has passed, and when this process is
+    interrupted or terminated. If this process is killed, the system tells the command to end.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program and arguments; no shell is involved.
+    log : Path
+        File for standard output and error.
+    append : bool
+        Continue the file.
+    timeout : float, optional
+        Seconds.
+    keep_open : sequence of int
+        Descriptors that the command inherits.
+
+    Returns
+    -------
+    int
+        Exit code; negative for a signal.
+
+    Raises
+    ------
+    TimedOut
+        After `timeout` seconds.
+    OSError
+        If the command cannot be started.
+    """
+    load_system_library()  # before the fork: loading a library between fork and exec may dead-lock
+    with log.open("ab" if append else "wb") as stream, _terminated_as_exit():
+        process = subprocess.Popen(  # noqa: PLW1509
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=child_environment(),
+            start_new_session=True,
+            pass_fds=tuple(keep_open),
+            preexec_fn=_end_with_parent,
+        )
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            msg = f"stopped after {timeout:g} s"
+            raise TimedOut(msg) from error
+        finally:
+            _end_group(process)
+
+
+def _end_with_parent() -> None:
+    die_with_parent(signal.SIGTERM)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a process group: gently first, so that mpiexec can end its ranks."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """Turn a termination request into SystemExit, so that clean-up runs; only where nobody else handles it."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        del frame
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

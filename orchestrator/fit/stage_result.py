@@ -1,0 +1,145 @@
+"""The result of one stage, and how it is read back from disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.config.text_files import write_atomically
+from orchestrator.errors import ChainError
+from orchestrator.fit.best_fit import BestFit
+from orchestrator.fit.chain import Chain, read_chain
+from orchestrator.fit.embedded import embedded_sections
+from orchestrator.fit.handover import Handover, Update
+from orchestrator.fit.runner import RunRecord
+from orchestrator.fit.summary import ResultsSummary, summarize_results
+from orchestrator.stage import ModuleSection, Stage, StagePaths
+
+__all__ = ["StageResult", "load_run", "stage_result"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Everything about one finished stage.
+
+    Attributes
+    ----------
+    stage : Stage
+        As it ran, with the handover applied.
+    run : RunRecord
+    chain : Chain or None
+        None for a sampler that writes none (``test``).
+    best_fit : BestFit or None
+        Maximum posterior.
+    summary : ResultsSummary or None
+    handover : Handover
+        What the stage received.
+    flags : tuple of str
+        What is not to be taken at face value, from the chain and from the modules; empty if all is well.
+    figures : Mapping of str to Path
+        Module to its figure.
+    """
+
+    stage: Stage
+    run: RunRecord
+    chain: Chain | None = field(repr=False)
+    best_fit: BestFit | None
+    summary: ResultsSummary | None = field(repr=False)
+    handover: Handover
+    flags: tuple[str, ...] = ()
+    figures: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.stage.name
+
+
+def stage_result(stage: Stage, run: RunRecord, handover: Handover) -> StageResult:
+    """Read, summarise and record the result of a stage that has run.
+
+    Raises
+    ------
+    ChainError
+        If its chain cannot be read.
+    """
+    if run.n_rows == 0:
+        return StageResult(stage, run, None, None, None, handover)
+    chain = read_chain(stage.paths.chain)
+    if not chain.finite.any():
+        return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
+    summary = summarize_results(chain)
+    flags = summary.flags + _module_flags(chain)
+    record = {**summary.to_dict(), "flags": list(flags)}
+    write_atomically(stage.paths.best_fit, json.dumps(record, indent=1) + "\n")
+    return StageResult(stage, run, chain, summary.best_fit, summary, handover, flags)
+
+
+def _module_flags(chain: Chain) -> tuple[str, ...]:
+    keys = sorted((key for key in chain.metadata if key.startswith("flag_")), key=lambda key: int(key[5:]))
+    return tuple(chain.metadata[key] for key in keys)
+
+
+def load_run(path: str | Path) -> StageResult:
+    """Read a finished stage from its results file.
+
+    Everything comes from the file that is given and what lies beside it, so a renamed or moved file serves too;
+    then only the handover and the log are missing.
+
+    Parameters
+    ----------
+    path : str or Path
+        Results file, with or without ``.txt``.
+
+    Returns
+    -------
+    StageResult
+
+    Raises
+    ------
+    ChainError
+        If it cannot be read.
+    """
+    given = Path(path)
+    paths = StagePaths.from_output(given.absolute(), Path.cwd())
+    chain = read_chain(paths.chain)
+    sections = embedded_sections(chain)
+    names = sections.get("pipeline", {}).get("modules", "").split()
+    modules = tuple(
+        ModuleSection(name, None, Path(sections.get(name, {}).get("file", "")), sections.get(name, {})) for name in names
+    )
+    samplers = sections.get("runtime", {}).get("stage_samplers", chain.sampler).split()
+    stage = Stage(
+        name=paths.name,
+        paths=paths,
+        samplers=tuple(samplers),
+        modules=modules,
+        sections={name: options for name, options in sections.items() if name not in names},
+    )
+    run = RunRecord(0, float("nan"), paths.log, "", chain.complete, chain.n_rows, chain.n_infinite, reused=True)
+    handover = _read_handover(paths)
+    if not chain.finite.any():
+        return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
+    summary = summarize_results(chain)
+    figures = {name: paths.figure(name) for name in names if paths.figure(name).is_file()}
+    return StageResult(
+        stage, run, chain, summary.best_fit, summary, handover, summary.flags + _module_flags(chain), figures
+    )
+
+
+def _read_handover(paths: StagePaths) -> Handover:
+    """Read the record beside a results file; an empty one if there is none."""
+    if not paths.handover.is_file():
+        return Handover(paths.name)
+    try:
+        record = json.loads(paths.handover.read_text(encoding="utf-8"))
+        updates = tuple(Update(**update) for update in record["updates"])
+        return Handover(record["stage"], updates, notes=tuple(record.get("notes", ())))
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"The handover record {str(paths.handover)!r} is damaged: {error}. Remove it to read the results alone."
+        raise ChainError(msg) from error

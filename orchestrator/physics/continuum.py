@@ -1,0 +1,70 @@
+"""The multiplicative polynomial that absorbs errors of the flux calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["legendre_basis"]
+
+FloatArray = NDArray[np.float64]
+
+
+def legendre_basis(
+    wavelength: ArrayLike,
+    degree: int,
+    bounds: tuple[float, float] | None = None,
+    scale: float | None = None,
+) -> FloatArray:
+    """Return Legendre polynomials over a range of wavelength.
+
+    Parameters
+    ----------
+    wavelength : array_like, shape (n,)
+        Angstrom.
+    degree : int
+        Number of polynomials besides the constant.
+    bounds : (float, float), optional
+        Wavelengths that become x = -1 and x = 1; by default the smallest and the largest of `wavelength`. Outside,
+        a polynomial keeps its value at the bound.
+    scale : float, optional
+        Largest scale in Angstrom that the polynomials follow: the degrees after the constant start at
+        ``range / scale``, rounded, instead of 1. What varies more slowly is left to the model.
+
+    Returns
+    -------
+    ndarray, shape (degree + 1, n)
+        P_0 = 1 first; then P_1, P_2, ... or, with `scale`, P_m, P_m+1, ...
+
+    Raises
+    ------
+    ValueError
+        If degree, bounds or scale make no sense.
+    """
+    wave = np.asarray(wavelength, dtype=np.float64)
+    if degree < 0:
+        msg = f"degree is {degree!r}; expected 0 or more"
+        raise ValueError(msg)
+    low, high = (float(wave.min()), float(wave.max())) if bounds is None else (float(bounds[0]), float(bounds[1]))
+    if not (np.isfinite(high - low) and high > low):
+        msg = f"bounds are {low!r}, {high!r}; expected two finite wavelengths, the smaller one first"
+        raise ValueError(msg)
+    lowest = 1
+    if scale is not None:
+        if not scale > 0:
+            msg = f"scale is {scale!r}; expected a positive length in Angstrom"
+            raise ValueError(msg)
+        lowest = max(round((high - low) / scale), 1)
+    x = np.clip(2 * (wave - low) / (high - low) - 1, -1.0, 1.0)
+    every_degree = _legendre(x, lowest + degree - 1 if degree else 0)
+    return np.concatenate([every_degree[:1], every_degree[lowest : lowest + degree]])
+
+
+def _legendre(x: FloatArray, degree: int) -> FloatArray:
+    """Return P_0 ... P_degree by Bonnet's recurrence, which is stable on [-1, 1]."""
+    result = np.ones((degree + 1, len(x)))
+    if degree:
+        result[1] = x
+    for n in range(2, degree + 1):
+        result[n] = ((2 * n - 1) * x * result[n - 1] - (n - 1) * result[n - 2]) / n
+    return result

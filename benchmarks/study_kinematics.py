@@ -37,16 +37,17 @@ WAVE_RANGE = (3700.0, 8900.0)
 VELSCALE = SPEED_OF_LIGHT_KMS * np.log(10.0) * 1e-4
 OVERSAMPLING = 4
 PPXF_HERMITE_PRIOR = 1.0 / np.sqrt(0.49 * 500.0)
-"""Width of the Gaussian prior on h3 and h4 that pPXF's default penalty amounts to at chi2 = 1 per pixel:
-chi2 grows by the factor 1 + bias**2 (h3**2 + h4**2) with bias**2 = 0.49 * 500 / n_pixels (Cappellari & Emsellem
-2004, PASP 116, 138, section 3.3)."""
+"""Width of the Gaussian prior on h3 and h4 that pPXF's default penalty amounts to at chi2 = 1 per pixel.
+
+Its chi2 grows by the factor 1 + bias**2 (h3**2 + h4**2) with bias**2 = 0.49 * 500 / n_pixels (Cappellari &
+Emsellem 2004, PASP 116, 138, section 3.3)."""
 
 BOUNDS = ((-500.0, 500.0), (10.0, 500.0), (-0.3, 0.3), (-0.3, 0.3))
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Velocity, dispersion, h3, h4, their errors (scaled by the square root of the reduced chi2), and the cost."""
+    """Velocity, dispersion, h3, h4, their errors scaled by sqrt(chi2 per pixel), and the cost."""
 
     values: FloatArray
     errors: FloatArray
@@ -118,7 +119,9 @@ def parameters_of(point: FloatArray) -> dict[tuple[str, str], FloatArray]:
     return {("kinematics", name): np.array([value]) for name, value in zip(NAMES, point, strict=False)}
 
 
-def fit(model: KinematicsModel, *, hermite_prior: float | None = None, with_errors: bool = True) -> Measurement:
+def fit(
+    model: KinematicsModel, *, hermite_prior: float | None = None, with_errors: bool = True
+) -> Measurement:
     """Maximise the log-likelihood (and the prior on h3 and h4) from a poor start."""
     n = model.moments
     count = 0
@@ -212,7 +215,8 @@ def run_mocks(
 def mocks_table(results: dict[str, list[Measurement]], sigma: float) -> str:
     """Return bias, its error, and scatter of each quantity, by code."""
     truth = np.array([30.0, sigma, 0.05, 0.05])
-    lines = [f"sigma = {sigma:g} km/s, {len(next(iter(results.values())))} mocks: bias +- error / scatter (z scatter)"]
+    number = len(next(iter(results.values())))
+    lines = [f"sigma = {sigma:g} km/s, {number} mocks: bias +- error / scatter (scatter / formal error)"]
     for code, measurements in results.items():
         difference = np.array([m.values for m in measurements]) - truth
         errors = np.array([m.errors for m in measurements])
@@ -236,7 +240,7 @@ def run_manga(library: SSPLibrary, path: str, rows: tuple[int, ...], moments: in
 
     lines = [f"moments = {moments}; errors scaled by sqrt(chi2 per pixel)"]
     for row in rows:
-        spectrum = read_spectrum(path, row=row, redshift=_redshift(path, row))
+        spectrum = read_spectrum(path, row=row, redshift=redshift_of(path, row))
         keep = keep_emission_lines(spectrum.wavelength, redshift=spectrum.redshift, half_width_kms=800.0)
         common = {"wave_range": WAVE_RANGE, "keep": keep, "multiplicative_degree": 10, "moments": moments}
         exact = prepare_kinematics_model(spectrum, library, template_weights="non_negative", **common)
@@ -247,14 +251,18 @@ def run_manga(library: SSPLibrary, path: str, rows: tuple[int, ...], moments: in
             "marginalised": fit(eigen),
         }
         for code, m in found.items():
-            pairs = "  ".join(f"{v:.{d}f}+-{e:.{d}f}" for v, e, d in zip(m.values, m.errors, (1, 1, 3, 3), strict=False))
+            columns = zip(m.values, m.errors, (1, 1, 3, 3), strict=False)
+            pairs = "  ".join(f"{v:.{d}f}+-{e:.{d}f}" for v, e, d in columns)
             flag = " unresolved" if exact.resolution.is_unresolved(m.values[1]) else ""
             speed = f"{1e3 * m.seconds / m.evaluations:.2f} ms/eval" if m.evaluations else ""
-            lines.append(f"{row} {code:13s} chi2 {m.reduced_chi2:.3f}  {pairs}  {m.seconds:.2f} s {speed}{flag}")
+            lines.append(
+                f"{row} {code:13s} chi2 {m.reduced_chi2:.3f}  {pairs}  {m.seconds:.2f} s {speed}" + flag
+            )
     return "\n".join(lines)
 
 
-def _redshift(path: str, row: int) -> float:
+def redshift_of(path: str, row: int) -> float:
+    """Return the redshift of one spectrum of a MaNGA stack."""
     from astropy.io import fits
 
     return float(fits.getdata(path, "Z")[row])

@@ -2,10 +2,12 @@
 
 ::
 
-    configuration dict -> Stage -> values, priors and ini files -> CosmoSIS -> Chain -> BestFit -> Handover -> next
+    configuration dict -> Stage -> values, priors and ini files -> CosmoSIS -> Chain -> BestFit -> Handover
+    -> next
 
-Each arrow is a function from one frozen record to the next; the user's dictionaries are never modified. What a stage
-read, did and found stays on disk beside its results and can be replayed with ``cosmosis NAME.ini``.
+Each arrow is a function from one frozen record to the next; the user's dictionaries are never modified.
+What a stage read, did and found stays on disk beside its results and can be replayed with ``cosmosis
+NAME.ini``.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class MainPipeline:
     Parameters
     ----------
     pipeline_configuration_list : sequence of Mapping
-        One dictionary of ini sections per stage: ``runtime``, the samplers', ``output``, ``pipeline``, one per
-        module, and optionally ``values`` and ``handover``.
+        One dictionary of ini sections per stage: ``runtime``, the samplers', ``output``, ``pipeline``, one
+        per module, and optionally ``values`` and ``handover``.
     n_cores_list : sequence of int, optional
         Processes per stage; -1 for all of the machine. One each by default.
     ini_files : sequence of path or None, optional
@@ -127,7 +129,8 @@ class MainPipeline:
             raise ConfigError(faults)
         self.results = []
         with contextlib.ExitStack() as held:
-            # All at once: a second run is refused before either has done anything to the other's later stages.
+            # All at once: a second run is refused before either has done anything to the other's later
+            # stages.
             locks = [held.enter_context(hold_lock(stage.paths)) for stage in self.stages]
             for stage, lock in zip(self.stages, locks, strict=True):
                 result = self._run_stage(stage, lock)
@@ -178,7 +181,7 @@ def _with_figures(result: StageResult) -> StageResult:
 
 
 def _figure_path(stage: Stage, module: str) -> Path:
-    """The user's ``output.figurename``, or the name made in `StagePaths`; one per module."""
+    """Return the user's ``output.figurename``, or the name made in `StagePaths`; one per module."""
     if stage.figure_name is None:
         return stage.paths.figure(module)
     chosen = Path(stage.figure_name)

@@ -11,19 +11,31 @@ from typing import Any
 from orchestrator.config.handover_rules import HANDED_OPTIONS, HandoverNames, check_handover
 from orchestrator.config.module_sections import declared_parameters, module_options_of
 from orchestrator.config.stage_values import stage_values
+from orchestrator.config.values import ValuesFile
 from orchestrator.stage import Stage
 
 __all__ = ["check_between_stages"]
 
 _Key = tuple[str, str]
 
+_OPTIMISERS = frozenset(("maxlike", "pmaxlike", "minuit", "gridmax", "test"))
+"""Samplers of CosmoSIS that give a point and no posterior."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Passed:
-    """Parameters of the stages so far, and those of them that vary."""
+    """Parameters of the stages so far, those of them that vary, and those with a posterior."""
 
     all: frozenset[_Key] = frozenset()
     varied: frozenset[_Key] = frozenset()
+    with_posterior: frozenset[_Key] = frozenset()
+
+    def after(self, stage: Stage, values: ValuesFile) -> _Passed:
+        """Return what is known once a further stage is done."""
+        keys = frozenset(key for key, _ in values)
+        varied = frozenset(values.varied)
+        sampled = varied if stage.samplers and stage.samplers[-1] not in _OPTIMISERS else frozenset()
+        return _Passed(self.all | keys, self.varied | varied, (self.with_posterior - keys) | sampled)
 
 
 def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, ...], list[str]]:
@@ -52,12 +64,19 @@ def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, .
         keys = frozenset(key for key, _ in values)
         options = module_options_of(stage)
         fillable = _fillable(options.values())
-        names = HandoverNames(keys, fillable, None if passed is None else passed.all)
+        known = passed or _Passed()
+        names = HandoverNames(
+            parameters=keys,
+            options=fillable,
+            earlier=None if passed is None else passed.all,
+            varied=frozenset(values.varied),
+            with_posterior=known.with_posterior,
+        )
         own: list[str] = []
         rules = check_handover(stage.handover, names, is_first=index == 0, faults=own)
         if passed is not None:
             own += _option_faults(options, passed, rules)
-            passed = _Passed(passed.all | keys, passed.varied | frozenset(values.varied))
+            passed = passed.after(stage, values)
         checked.append(dataclasses.replace(stage, handover=rules))
         faults += [f"stage {index + 1}: {fault}" for fault in own]
     return tuple(checked), faults

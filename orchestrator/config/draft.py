@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from orchestrator.config.ini import read_ini, render_ini
 from orchestrator.config.module_options import module_of_section
 from orchestrator.config.module_sections import (
     ModuleDraft,
+    check_amplitudes,
     check_likelihoods,
     check_module,
-    settle_amplitudes,
 )
 from orchestrator.config.plain import resolve_path, words
 from orchestrator.config.samplers import known_samplers
@@ -73,7 +74,7 @@ def draft_stage(
     drafts = _modules(sections, names, directory, faults)
     _check_unknown(sections, samplers, names, drafts, runtime, faults)
     if len(drafts) == len(names):
-        drafts = settle_amplitudes(drafts, faults)
+        check_amplitudes(drafts, faults)
         drafts, likelihoods = check_likelihoods(drafts, pipeline.get("likelihoods"), faults)
         if likelihoods:
             pipeline["likelihoods"] = " ".join(likelihoods)
@@ -91,6 +92,8 @@ def draft_stage(
         return None
     stage = _stage(written, samplers, drafts, chain, n_cores, ini_path, values, sections)
     faults.extend(_final_checks(stage))
+    if stage.inline_values:
+        stage = replace(stage, values_file=None)  # inline values need no file, and none is written
     return stage if len(faults) == before else None
 
 
@@ -197,7 +200,7 @@ def _stage(
 
 
 def _final_checks(stage: Stage) -> list[str]:
-    """Checks that need the whole stage: file names, values, and what an ini file can hold."""
+    """Check what needs the whole stage: file names, values, and what an ini file can hold."""
     paths = stage.paths
     faults = [
         f"[pipeline] {option} = {str(path)!r} is the name of the file that the stage writes for its run; "

@@ -15,7 +15,9 @@ from orchestrator.errors import nearest_known
 
 __all__ = ["HANDED_OPTIONS", "RULES", "HandoverNames", "check_handover"]
 
-RULES = ("start", "fix", "prior", "none")
+RULES = ("start", "fix", "prior", "prior_tabulated", "none")
+
+_Key = tuple[str, str]
 
 HANDED_OPTIONS: dict[str, tuple[str, str]] = {
     "los_vel": ("kinematics", "los_vel"),
@@ -39,11 +41,17 @@ class HandoverNames:
         Module options of the stage that can be handed over.
     earlier : frozenset of (str, str) or None
         Parameters of the stages before; None if they are not all known.
+    varied : frozenset of (str, str)
+        Those of the stage's own parameters that vary.
+    with_posterior : frozenset of (str, str)
+        Parameters that the latest stage before which has them samples, and not only optimises.
     """
 
-    parameters: frozenset[tuple[str, str]]
+    parameters: frozenset[_Key]
     options: frozenset[str]
-    earlier: frozenset[tuple[str, str]] | None
+    earlier: frozenset[_Key] | None
+    varied: frozenset[_Key] = frozenset()
+    with_posterior: frozenset[_Key] = frozenset()
 
 
 def check_handover(
@@ -109,18 +117,29 @@ def _targets(key: str, names: HandoverNames) -> list[str]:
 
 def _target_fault(target: str, rule: str, names: HandoverNames) -> str | None:
     """Say why a rule cannot work on a target, or None."""
-    if target in names.options and rule in ("start", "prior"):
-        return f"{target} is a fixed option here and not a parameter; only 'fix' and 'none' are possible"
-    if names.earlier is None or rule == "none":
+    if rule == "none":
         return None
-    section, _, name = target.rpartition("--")
     if target in names.options:
-        known = HANDED_OPTIONS[target] in names.earlier
-    elif section:
-        known = (section, name) in names.earlier
-    else:
-        known = any(owner == target for owner, _ in names.earlier & names.parameters)
-    return None if known else "no earlier stage has it"
+        if rule != "fix":
+            return f"{target} is a fixed option here and not a parameter; only 'fix' and 'none' are possible"
+        missing = names.earlier is not None and HANDED_OPTIONS[target] not in names.earlier
+        return "no earlier stage has it" if missing else None
+    moved = {key for key in names.parameters if target in (key[0], "--".join(key))}
+    if rule != "fix":
+        moved &= names.varied
+        if not moved:
+            return "it is fixed in this stage; only 'fix' and 'none' are possible"
+    if names.earlier is None:
+        return None
+    moved &= names.earlier
+    if not moved:
+        return "no earlier stage has it"
+    if rule.startswith("prior") and (without := sorted(moved - names.with_posterior)):
+        listed = ", ".join("--".join(key) for key in without)
+        return (
+            f"no posterior of {listed}: the stage before only optimises it; sample it (emcee), or use 'start'"
+        )
+    return None
 
 
 def _hint(key: str, names: HandoverNames) -> str:

@@ -83,6 +83,8 @@ def _read_spectrum(path: Any, **how: Any) -> object:
 
 
 def _read_photometry(path: Any, flux_units: Any, redshift: Any) -> object:
+    from orchestrator.observation.filters import load_filter
     from orchestrator.observation.read_photometry import read_photometry
 
-    return read_photometry(path, flux_units=flux_units, redshift=redshift)
+    photometry = read_photometry(path, flux_units=flux_units, redshift=redshift)
+    return [load_filter(name) for name in photometry.filter_names]

@@ -21,7 +21,7 @@ __all__ = [
     "check_module",
     "declared_parameters",
     "module_options_of",
-    "settle_amplitudes",
+    "check_amplitudes",
 ]
 
 _OUTPUT_FILES = ("logging_file",)
@@ -184,40 +184,19 @@ def declared_parameters(stage: Stage) -> tuple[Parameter, ...]:
     return tuple(found.values())
 
 
-def settle_amplitudes(drafts: Sequence[ModuleDraft], faults: list[str]) -> list[ModuleDraft]:
-    """Give several modules of one stage one stellar mass.
-
-    Where no module says how, all sample the same ``stars.sfh/log10_stellar_mass``. A mixture is a fault,
-    as the same galaxy would have several masses.
-    """
-    with_mass = {
-        draft.section.name: draft.options
+def check_amplitudes(drafts: Sequence[ModuleDraft], faults: list[str]) -> None:
+    """Require one treatment of the stellar mass in all modules of a stage, as they share one mass."""
+    chosen = {
+        draft.section.name: draft.options.amplitude
         for draft in drafts
         if draft.options is not None and hasattr(draft.options, "amplitude")
     }
-    if len(with_mass) < 2:
-        return list(drafts)
-    if not any("amplitude" in options.model_fields_set for options in with_mass.values()):
-        return [_sampled(draft) if draft.section.name in with_mass else draft for draft in drafts]
-    chosen = {name: getattr(options, "amplitude", "") for name, options in with_mass.items()}
-    if "sampled" in chosen.values() and set(chosen.values()) != {"sampled"}:
+    if len(set(chosen.values())) > 1:
         listed = ", ".join(f"[{name}] {choice}" for name, choice in chosen.items())
         faults.append(
             f"the modules of one stage share the stellar mass, but their amplitude differs: {listed}; set "
-            "amplitude = sampled in all of them for one mass"
+            "the same amplitude in all of them"
         )
-    return list(drafts)
-
-
-def _sampled(draft: ModuleDraft) -> ModuleDraft:
-    section = draft.section
-    if section.class_name is None:
-        return draft
-    options = {**section.options, "amplitude": "sampled"}
-    return ModuleDraft(
-        ModuleSection(section.name, section.class_name, section.file, options),
-        parse_options(section.class_name, options, section.name, quiet=True),
-    )
 
 
 def check_likelihoods(

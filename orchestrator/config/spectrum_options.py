@@ -93,7 +93,9 @@ class DustOptions(Options):
     extinction_law: Text | None = Field(
         None, alias="ExtinctionLaw", description="attenuation law, for example ccm89; no dust if left out"
     )
-    r_v: Number = Field(3.1, gt=0, description="A_V / E(B-V) of the law")
+    r_v: Number | None = Field(
+        None, gt=0, description="A_V / E(B-V) of the law; 4.05 for calzetti00 and 3.1 for the others if left out"
+    )
 
 
 class AmplitudeOptions(Options):

@@ -1,0 +1,1 @@
+"""Run CosmoSIS and read what it found."""

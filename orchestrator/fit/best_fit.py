@@ -72,7 +72,10 @@ def best_row(chain: Chain, kind: BestFitKind = "max_posterior") -> int:
         raise ChainError(msg)
     target = chain.log_posterior if kind == "max_posterior" else chain.log_likelihood
     if target is None:
-        msg = f"{str(chain.path)!r} holds no likelihood (no column 'like' or 'prior'); ask for the maximum posterior."
+        msg = (
+            f"{str(chain.path)!r} holds no likelihood (no column 'like' or 'prior'); ask for the "
+            "maximum posterior."
+        )
         raise ChainError(msg)
     return int(np.argmax(np.where(chain.finite & ~np.isnan(target), target, -np.inf)))
 

@@ -7,8 +7,6 @@ is taken from the file that was given, wherever it lies and whatever its name is
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import ChainError
+from orchestrator.fit.chain_text import ChainText, files_of, interleave, parse_rows, read_text
 
 __all__ = ["ENSEMBLE_SAMPLERS", "MARKOV_CHAIN_SAMPLERS", "OPTIMISERS", "Chain", "read_chain"]
-
-logger = logging.getLogger(__name__)
 
 ENSEMBLE_SAMPLERS = frozenset({"emcee", "zeus", "kombine"})
 """Samplers that write one row per walker and step, step after step."""
@@ -30,9 +27,6 @@ MARKOV_CHAIN_SAMPLERS = ENSEMBLE_SAMPLERS | {"metropolis", "pymc"}
 
 OPTIMISERS = frozenset({"maxlike", "pmaxlike", "minuit", "gridmax"})
 """Samplers that end in one point and sample nothing."""
-
-_STATISTICS = ("prior", "like", "post", "weight", "log_weight", "old_post", "old_weight", "old_log_weight")
-_FILES = {"PARAMS": "params_ini", "VALUES": "values_ini", "PRIORS": "priors_ini"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class Chain:
     complete : bool
         True if the run reached its end.
     n_walkers : int
-        Walkers of an ensemble sampler, 1 for a single Markov chain, 0 for the rest.
+        Walkers of an ensemble sampler, or number of Markov chains; 0 for the rest.
     """
 
     path: Path
@@ -129,19 +123,12 @@ class Chain:
         return self.extra[lowered]
 
 
-@dataclass(frozen=True)
-class _Text:
-    columns: list[str]
-    rows: list[str]
-    metadata: dict[str, str]
-    files: dict[str, str]
-
-
 def read_chain(path: str | Path) -> Chain:
     """Read a CosmoSIS results file.
 
     A last line that was cut off while it was written is left out with a warning. Chains that were
-    written in one file per process (``NAME_1.txt``, ...) are joined if `path` itself does not exist.
+    written in one file per process (``NAME_1.txt``, ...) are joined step by step if `path` itself does not
+    exist.
 
     Parameters
     ----------
@@ -157,94 +144,25 @@ def read_chain(path: str | Path) -> Chain:
         If the file does not exist, is no results file, holds no row, or a line in its middle is damaged.
     """
     path = Path(path)
-    texts = [_read_text(file) for file in _files_of(path)]
+    texts = [read_text(file) for file in files_of(path)]
     first = texts[0]
     if any(text.columns != first.columns for text in texts):
         msg = f"The results files {path.stem}_*.txt have different columns; expected those of one run."
         raise ChainError(msg)
-    table = np.vstack([_parse_rows(text, path) for text in texts])
-    metadata = {key: value for text in texts for key, value in text.metadata.items()}
-    complete = all(text.metadata.get("complete") == "1" for text in texts)
-    return _assemble(path, first, table, metadata, complete)
-
-
-def _files_of(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    pattern = re.compile(re.escape(path.stem) + r"_(\d+)\.txt")
-    found = []
-    if path.parent.is_dir():
-        matches = ((pattern.fullmatch(file.name), file) for file in path.parent.iterdir())
-        found = [file for _, file in sorted((int(match[1]), file) for match, file in matches if match)]
-    if not found:
-        msg = f"The results file {str(path)!r} does not exist; expected the text file that CosmoSIS writes."
-        raise ChainError(msg)
-    return found
-
-
-def _read_text(path: Path) -> _Text:
-    """Separate the column names, rows, metadata and embedded files of one results file."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = text.split("\n")
-    torn = lines.pop()
-    if torn:
-        logger.warning("%s ends in the middle of a line; that line is left out: %.60r", path, torn)
-    if not lines or not lines[0].startswith("#"):
-        msg = (
-            f"{str(path)!r} is no CosmoSIS results file: it begins with {text[:40]!r}, "
-            "expected '#' and the names of the columns."
-        )
-        raise ChainError(msg)
-    rows: list[str] = []
-    metadata: dict[str, str] = {}
-    files: dict[str, list[str]] = {}
-    current = ""
-    for line in lines[1:]:
-        if not line.startswith("#"):
-            if line:
-                rows.append(line)
-            continue
-        if line.startswith("## "):
-            word = line[3:].strip()
-            begin = re.fullmatch(r"START_OF_(PARAMS|VALUES|PRIORS)_INI", word)
-            if begin:
-                current = begin[1]
-                files[current] = []
-            elif word.startswith("END_OF_"):
-                current = ""
-            elif current:
-                files[current].append(line[3:])
-        elif "=" in line:
-            key, _, value = line[1:].partition("=")
-            metadata[key] = value.split(" #", 1)[0].strip()
-    embedded = {_FILES[key]: "\n".join(content) for key, content in files.items()}
-    return _Text(lines[0][1:].split(), rows, metadata, embedded)
-
-
-def _parse_rows(text: _Text, path: Path) -> NDArray[np.float64]:
-    n_columns = len(text.columns)
-    if not text.rows:
-        return np.empty((0, n_columns))
-    for number, row in enumerate(text.rows, 1):
-        if len(row.split()) != n_columns:
-            msg = (
-                f"Row {number} of {str(path)!r} has {len(row.split())} entries, expected {n_columns}: {row[:80]!r}. "
-                "Two runs wrote to it or a resumed run continued a damaged line; remove that row."
-            )
-            raise ChainError(msg)
-    try:
-        return np.loadtxt(text.rows, ndmin=2, comments=None)
-    except ValueError as error:
-        msg = f"A row of {str(path)!r} is not made of numbers: {error}."
-        raise ChainError(msg) from error
+    table = interleave([parse_rows(text, path) for text in texts], path)
+    metadata = {**first.metadata, "n_chains": str(len(texts))} if len(texts) > 1 else first.metadata
+    return _assemble(path, first, table, metadata, first.metadata.get("complete") == "1")
 
 
 def _assemble(
-    path: Path, text: _Text, table: NDArray[np.float64], metadata: Mapping[str, str], complete: bool
+    path: Path, text: ChainText, table: NDArray[np.float64], metadata: Mapping[str, str], complete: bool
 ) -> Chain:
     names = [name.lower() for name in text.columns]
     if len(table) == 0:
-        msg = f"{str(path)!r} holds no sample; expected at least one row. The run was stopped before its first output."
+        msg = (
+            f"{str(path)!r} holds no sample; expected at least one row. The run was stopped before "
+            "its first output."
+        )
         raise ChainError(msg)
     n_varied = int(metadata.get("n_varied", sum("--" in name and name.islower() for name in text.columns)))
     column = {name: table[:, index] for index, name in enumerate(names)}
@@ -278,7 +196,7 @@ def _assemble(
 def _n_walkers(sampler: str, metadata: Mapping[str, str]) -> int:
     if sampler not in MARKOV_CHAIN_SAMPLERS:
         return 0
-    return int(metadata.get("walkers", "1")) if sampler in ENSEMBLE_SAMPLERS else 1
+    return int(metadata.get("walkers" if sampler in ENSEMBLE_SAMPLERS else "n_chains", "1"))
 
 
 def _weights(

@@ -13,8 +13,8 @@ from orchestrator.fit.chain import Chain
 __all__ = ["Convergence", "convergence"]
 
 LENGTH_IN_AUTOCORRELATION_TIMES = 50.0
-"""A Markov chain shorter than this is flagged: its autocorrelation time itself is not reliable (Foreman-Mackey
-et al. 2013, PASP 125, 306)."""
+"""A Markov chain shorter than this is flagged: not even its autocorrelation time is reliable
+(Foreman-Mackey et al. 2013, PASP 125, 306)."""
 MINIMUM_BURN_IN = 0.25
 MAXIMUM_BURN_IN = 0.5
 
@@ -36,7 +36,8 @@ class Convergence:
     acceptance : float
         Mean acceptance fraction; NaN if unknown.
     converged : bool
-        False for a Markov chain shorter than 50 autocorrelation times; True where the question does not arise.
+        False for a Markov chain shorter than 50 autocorrelation times; True where the question does not
+        arise.
     """
 
     burn_in: int

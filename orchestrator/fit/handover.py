@@ -1,33 +1,30 @@
 """What a stage receives from the earlier ones: start values, fixed values and priors.
 
-By default each parameter that an earlier stage sampled and this one samples too starts at the earlier best fit,
+By default each parameter that an earlier stage sampled and this one samples too starts at the earlier best
+fit,
 and a module option of the same name as an earlier parameter takes its value. Rules choose otherwise.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchestrator.config.priors import PriorEntry, PriorsFile
 from orchestrator.config.values import ValueEntry, ValuesFile
 from orchestrator.errors import HandoverError, nearest_known
 from orchestrator.fit.best_fit import BestFit
 from orchestrator.fit.chain import Chain
+from orchestrator.fit.handover_record import Handover, Update
 from orchestrator.fit.prior_table import PriorTable, prior_table
 from orchestrator.fit.summary import ResultsSummary
 from orchestrator.stage import Stage
 
-__all__ = ["RULES", "Handover", "Update", "make_handover"]
+__all__ = ["RULES", "make_handover"]
 
 RULES = ("start", "fix", "prior", "prior_tabulated", "none")
-Rule = Literal["start", "fix", "prior", "prior_tabulated", "none"]
 Key = tuple[str, str]
 EDGE = 1e-3
 """A start value outside the range is moved inside it by this fraction of the range."""
@@ -47,123 +44,6 @@ class Finished(Protocol):
 
     @property
     def summary(self) -> ResultsSummary | None: ...
-
-
-@dataclass(frozen=True)
-class Update:
-    """One value that moves.
-
-    Attributes
-    ----------
-    target : {'values', 'option'}
-        A parameter of the values file, or an option of a module.
-    section, name : str
-        Section of the values file or name of the module's section; parameter or option.
-    rule : str
-        ``start``, ``fix``, ``prior`` or ``prior_tabulated``.
-    value : float
-        Start or fixed value.
-    source : str
-        Name of the stage that it comes from.
-    mean, sigma : float or None
-        Of a Gaussian prior.
-    prior_file : str or None
-        Table of a tabulated prior.
-    note : str
-        What was changed on the way, for example that the value was clipped.
-    """
-
-    target: Literal["values", "option"]
-    section: str
-    name: str
-    rule: str
-    value: float
-    source: str
-    mean: float | None = None
-    sigma: float | None = None
-    prior_file: str | None = None
-    note: str = ""
-
-    def __str__(self) -> str:
-        """Return the update in words."""
-        what = f"{self.section}--{self.name}" if self.target == "values" else f"option {self.name} of {self.section}"
-        prior = self.prior()
-        tail = f", prior {prior.text()}" if prior is not None else ""
-        note = f" ({self.note})" if self.note else ""
-        return f"{what} = {self.value:.6g}, {self.rule} from {self.source}{tail}{note}"
-
-    def prior(self) -> PriorEntry | None:
-        """Return the entry for the priors file, None without one."""
-        if self.rule == "prior" and self.mean is not None and self.sigma is not None:
-            return PriorEntry("gaussian", (self.mean, self.sigma))
-        if self.rule == "prior_tabulated" and self.prior_file is not None:
-            return PriorEntry("tabulated", (self.prior_file,))
-        return None
-
-
-@dataclass(frozen=True)
-class Handover:
-    """Everything that a stage receives.
-
-    Attributes
-    ----------
-    stage : str
-        Name of the stage that receives.
-    updates : tuple of Update
-    tables : tuple of PriorTable
-        Files to write before the run.
-    notes : tuple of str
-        What was not handed over, and why.
-    """
-
-    stage: str
-    updates: tuple[Update, ...] = ()
-    tables: tuple[PriorTable, ...] = field(default=(), repr=False)
-    notes: tuple[str, ...] = ()
-
-    def apply_to_values(self, values: ValuesFile) -> ValuesFile:
-        """Return the values file with starts moved and parameters fixed."""
-        entries: dict[Key, ValueEntry] = {}
-        for update in self.updates:
-            if update.target == "values":
-                key = (update.section, update.name)
-                old = values.get(*key)
-                fixed = update.rule == "fix" or old is None
-                entries[key] = ValueEntry.fixed(update.value) if fixed else _started(old, update.value)
-        return values.apply(entries)
-
-    def apply_to_priors(self, priors: PriorsFile) -> PriorsFile:
-        """Return the priors file with the posteriors of earlier stages as priors."""
-        entries = {(update.section, update.name): update.prior() for update in self.updates}
-        return priors.apply({key: prior for key, prior in entries.items() if prior is not None})
-
-    def apply_to_stage(self, stage: Stage) -> Stage:
-        """Return the stage with its module options updated."""
-        options: dict[str, dict[str, float]] = {}
-        for update in self.updates:
-            if update.target == "option":
-                options.setdefault(update.section, {})[update.name] = update.value
-        modules = tuple(
-            replace(module, options={**module.options, **options.get(module.name, {})}) for module in stage.modules
-        )
-        return replace(stage, modules=modules)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        updates = [{key: value for key, value in vars(update).items() if value not in (None, "")} for update in self.updates]
-        return {"stage": self.stage, "updates": updates, "notes": list(self.notes)}
-
-    def write_json(self, path: str | Path) -> Path:
-        """Record the handover in a file and return its path."""
-        path = Path(path)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        return path
-
-
-def _started(entry: ValueEntry | None, value: float) -> ValueEntry:
-    if entry is None:
-        return ValueEntry.fixed(value)
-    return entry.started_at(value)
 
 
 @dataclass(frozen=True)
@@ -241,7 +121,10 @@ def _checked_rules(stage: Stage, sources: Mapping[Key, Finished], values: Values
         harmless = rule == "none" and any(key in (s, n, f"{s}--{n}", f"{s}/{n}") for (s, n), _ in values)
         if key.replace("/", "--") not in known and not harmless:
             hint = nearest_known(key, known) if known else "; no stage has finished before it"
-            msg = f"Stage {stage.name!r}: the handover rule {key} = {rule} matches no parameter of an earlier stage{hint}"
+            msg = (
+                f"Stage {stage.name!r}: the handover rule {key} = {rule} matches no parameter of an "
+                f"earlier stage{hint}"
+            )
             raise HandoverError(msg)
     return _Rules(rules)
 
@@ -249,7 +132,9 @@ def _checked_rules(stage: Stage, sources: Mapping[Key, Finished], values: Values
 class _Builder:
     """Collects the updates of one handover."""
 
-    def __init__(self, stage: Stage, values: ValuesFile, rules: _Rules, sources: Mapping[Key, Finished]) -> None:
+    def __init__(
+        self, stage: Stage, values: ValuesFile, rules: _Rules, sources: Mapping[Key, Finished]
+    ) -> None:
         self.stage = stage
         self.values = values
         self.rules = rules
@@ -284,15 +169,19 @@ class _Builder:
         if source.summary is None or source.chain is None or source.summary.n_used == 0:
             msg = (
                 f"Stage {self.stage.name!r}: handover {name} = {rule} needs a posterior, but stage "
-                f"{source.stage.name!r} ran only {', '.join(source.stage.samplers)!r}; let it sample (emcee), or use 'start'."
+                f"{source.stage.name!r} ran only {', '.join(source.stage.samplers)!r}; let it "
+                "sample (emcee), or use 'start'."
             )
             raise HandoverError(msg)
         posterior = source.summary[name]
-        if not posterior.std > 0 or not entry.lower <= np.clip(posterior.mean, entry.lower, entry.upper) == posterior.mean:
+        if (
+            not posterior.std > 0
+            or not entry.lower <= np.clip(posterior.mean, entry.lower, entry.upper) == posterior.mean
+        ):
             msg = (
                 f"Stage {self.stage.name!r}: the posterior of {name} in stage {source.stage.name!r} is "
-                f"{posterior.mean:.6g} +- {posterior.std:.3g}, which is no prior for the range from {entry.lower:g} to "
-                f"{entry.upper:g}; widen the range or use 'start'."
+                f"{posterior.mean:.6g} +- {posterior.std:.3g}, which is no prior for the range "
+                f"from {entry.lower:g} to {entry.upper:g}; widen the range or use 'start'."
             )
             raise HandoverError(msg)
         if rule == "prior":
@@ -311,11 +200,20 @@ class _Builder:
             if spelling is None:
                 continue
             same_name = [f"{s}--{n}" for s, n in self.sources if n == key[1]]
-            fault = f"several parameters have that name: {same_name}" if len(same_name) > 1 and rule is None else ""
+            fault = (
+                f"several parameters have that name: {same_name}"
+                if len(same_name) > 1 and rule is None
+                else ""
+            )
             value = self._best(key)
-            fault = fault or _option_fault(module.class_name, {**module.options, spelling: value}, module.name)
+            fault = fault or _option_fault(
+                module.class_name, {**module.options, spelling: value}, module.name
+            )
             if fault and rule is not None:
-                msg = f"Stage {self.stage.name!r}: option {spelling} of {module.name} cannot take {value:.6g}: {fault}"
+                msg = (
+                    f"Stage {self.stage.name!r}: option {spelling} of {module.name} cannot take "
+                    f"{value:.6g}: {fault}"
+                )
                 raise HandoverError(msg)
             if fault:
                 self.notes.append(f"option {spelling} of {module.name} is left as it is: {fault}")
@@ -329,10 +227,10 @@ class _Builder:
         for key, rule in self.rules.rules.items():
             if rule != "none" and key not in self.used_rules:
                 sampled = [f"{section}--{name}" for section, name in self.values.varied]
+                lacks = "has no such parameter or option" if rule == "fix" else "does not sample it"
                 msg = (
                     f"Stage {self.stage.name!r}: the handover rule {key} = {rule} changes nothing; this stage "
-                    f"{'does not sample such a parameter' if rule != 'fix' else 'has no such parameter or option'}; "
-                    f"it samples: {', '.join(sampled)}"
+                    f"{lacks}. It samples: {', '.join(sampled)}"
                 )
                 raise HandoverError(msg)
 

@@ -28,8 +28,8 @@ def package_version() -> str:
 def identity_parts(stage: Stage, values: ValuesFile, priors: PriorsFile) -> dict[str, Any]:
     """Return everything that the posterior of a stage depends on, as plain types.
 
-    Start values are left out: they move the start of a chain, not the posterior. Files that module options name
-    enter by their content.
+    Start values are left out: they move the start of a chain, not the posterior. Files that module options
+    name enter by their content.
 
     Parameters
     ----------
@@ -43,7 +43,11 @@ def identity_parts(stage: Stage, values: ValuesFile, priors: PriorsFile) -> dict
         Part to content; the parts can be compared one by one.
     """
     samplers = {
-        name: {key: _plain(option) for key, option in stage.sections.get(name, {}).items() if key not in LENGTH_OPTIONS}
+        name: {
+            key: _plain(option)
+            for key, option in stage.sections.get(name, {}).items()
+            if key not in LENGTH_OPTIONS
+        }
         for name in stage.samplers
     }
     pipeline = stage.sections.get("pipeline", {})
@@ -51,7 +55,8 @@ def identity_parts(stage: Stage, values: ValuesFile, priors: PriorsFile) -> dict
         "samplers": {"names": list(stage.samplers), "options": samplers},
         "pipeline": {key: _plain(value) for key, value in pipeline.items() if key not in _COSMETIC_PIPELINE},
         "modules": {
-            module.name: {"file": module.file.name, "options": _plain(dict(module.options))} for module in stage.modules
+            module.name: {"file": module.file.name, "options": _plain(dict(module.options))}
+            for module in stage.modules
         },
         "input files": {str(path): _checksum(path) for path in _input_files(stage)},
         "values": {

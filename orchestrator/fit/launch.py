@@ -5,29 +5,30 @@
     python -m orchestrator.fit.launch PARAMS.ini --seed 1 [--pool 4]
     mpiexec -n 4 python -m mpi4py -m orchestrator.fit.launch PARAMS.ini --seed 1 --mpi 4
 
-The same ini file also runs under the stock command, ``cosmosis PARAMS.ini``. What this adds: modules are set up
-once for all samplers; the start point is tried first, and a module that fails shows its traceback at once; the
-peak of an optimiser and walkers of finite posterior are carried to the next sampler; a results file that was cut
-off is repaired before it is continued; a rank that fails ends all ranks.
+The same ini file also runs under the stock command, ``cosmosis PARAMS.ini``. What this adds: modules are
+set up once for all samplers; the start point is tried first, and a module that fails shows its traceback at
+once; the peak of an optimiser and walkers of finite posterior are carried to the next sampler; a results
+file that was cut off is repaired before it is continued; a rank that fails ends all ranks.
 """
 
 from __future__ import annotations
 
-import os
-
-# Before numpy is imported: its libraries read these once.
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
-
 import argparse
 import contextlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ConfigError, OrchestratorError, StageError
+from orchestrator.fit.mpi import THREAD_VARIABLES
+
+# Numpy is imported inside the functions below: its libraries read these once.
+for _variable in THREAD_VARIABLES:
+    os.environ.setdefault(_variable, "1")
 
 __all__ = ["EXIT_FAILED", "EXIT_START", "main"]
 
@@ -68,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m orchestrator.fit.launch", description="Run one CosmoSIS ini file.")
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.fit.launch", description="Run one CosmoSIS ini file."
+    )
     parser.add_argument("params", help="CosmoSIS ini file")
     parser.add_argument("--seed", type=int, default=0, help="seed of numpy's random numbers")
     group = parser.add_mutually_exclusive_group()
@@ -85,7 +88,8 @@ def _make_pool(options: argparse.Namespace) -> Any:
         pool = MPIPool()
         if pool.size != options.mpi:
             msg = (
-                f"mpiexec was asked for {options.mpi} processes, but this process sees {pool.size}: mpiexec and "
+                f"mpiexec was asked for {options.mpi} processes, but this process sees "
+                f"{pool.size}: mpiexec and "
                 "mpi4py belong to different MPI libraries. Install mpich and mpi4py in one environment."
             )
             raise StageError(msg)
@@ -129,12 +133,16 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
 
     is_master = pool is None or pool.is_master()
     rank = 0 if pool is None else pool.rank
-    # CosmoSIS and emcee draw from the global state; ranks must not share their numbers.
-    np.random.seed(seed if rank == 0 else np.random.SeedSequence([seed, rank]).generate_state(1)[0])  # noqa: NPY002
     ini = Inifile(params, print_include_messages=is_master)
+    # CosmoSIS and emcee draw from the global state; ranks, and a resumed chain, must not repeat its numbers.
+    n_done = sampler_steps.rows_done(ini)
+    state = (
+        np.random.SeedSequence([seed, rank, n_done]).generate_state(1)[0] if rank or n_done else seed % 2**32
+    )
+    np.random.seed(state)  # noqa: NPY002
     samplers = ini.get("runtime", "sampler", fallback="test").split()
     sampler_steps.check_samplers(ini, samplers)
-    pipeline = _build_pipeline(ini, is_master)
+    pipeline = _build_pipeline(ini, Path(params).absolute().parent, is_master)
     if is_master:
         check_start(pipeline, samplers[0])
     generator = np.random.default_rng([seed, 1])
@@ -145,7 +153,7 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
     pipeline.cleanup()
 
 
-def _build_pipeline(ini: Any, is_master: bool) -> Any:
+def _build_pipeline(ini: Any, folder: Path, is_master: bool) -> Any:
     from cosmosis.runtime import logs
     from cosmosis.runtime.pipeline import LikelihoodPipeline
     from cosmosis.runtime.utils import stdout_redirected
@@ -156,7 +164,7 @@ def _build_pipeline(ini: Any, is_master: bool) -> Any:
     logs.logger.addFilter(FirstErrors())
     try:
         with contextlib.nullcontext() if is_master else stdout_redirected():
-            pipeline = LikelihoodPipeline(ini, priors=priors_of(ini))
+            pipeline = LikelihoodPipeline(ini, priors=priors_of(ini, folder))
     except Exception as error:  # noqa: BLE001 - a module may raise anything; all of it is the same failure here
         traceback.print_exc()
         msg = f"{_failing_module(error)} cannot be set up: {type(error).__name__}: {error}"
@@ -211,7 +219,7 @@ def check_start(pipeline: Any, sampler: str) -> None:
     try:
         likelihood, _, block = pipeline.likelihood(start, return_data=True)
     except MissingLikelihoodError as error:
-        found = sorted(name for section, name in error.pipeline_data.keys() if section == "likelihoods")
+        found = sorted(name for section, name in _keys(error.pipeline_data) if section == "likelihoods")
         msg = (
             f"The modules wrote no likelihood {str(error) + '_like'!r}; they wrote {found}. "
             "Set [pipeline] likelihoods and the modules' like_name to the same name."
@@ -222,13 +230,16 @@ def check_start(pipeline: Any, sampler: str) -> None:
         msg = f"{_failing_module(error)} raised {type(error).__name__} at the start point ({point}): {error}"
         raise StartPointError(msg) from error
     if block is None:
-        msg = f"A module reported a failure (status not 0) at the start point ({point}); see its message above."
+        msg = (
+            f"A module reported a failure (status not 0) at the start point ({point}); see its message above."
+        )
         raise StartPointError(msg)
     _check_extra_outputs(pipeline, block)
     prior = pipeline.prior(start)
     if not np.isfinite(likelihood) or not np.isfinite(prior):
         msg = (
-            f"The posterior is not finite at the start point ({point}): ln likelihood {likelihood}, ln prior {prior}. "
+            f"The posterior is not finite at the start point ({point}): ln likelihood "
+            f"{likelihood}, ln prior {prior}. "
             "Move the start values in the values file into the support of the priors and of the model."
         )
         if sampler in OPTIMISERS | {"metropolis", "fisher"}:
@@ -245,10 +256,16 @@ def _failing_module(error: Exception) -> str:
     return f"The module [{name}]" if name else "The pipeline"
 
 
+def _keys(block: Any) -> list[tuple[str, str]]:
+    """Return section and name of every entry of a DataBlock (which is no mapping)."""
+    keys: list[tuple[str, str]] = block.keys()
+    return keys
+
+
 def _check_extra_outputs(pipeline: Any, block: Any) -> None:
     for section, name in pipeline.extra_saves:
         if not block.has_value(section, name.split("#")[0]):
-            known = sorted(key for group, key in block.keys() if group.lower() == section.lower())
+            known = sorted(key for group, key in _keys(block) if group.lower() == section.lower())
             msg = (
                 f"[pipeline] extra_output asks for {section.lower()}/{name.lower()}, which no module writes; "
                 f"that section holds {known}. Correct extra_output."

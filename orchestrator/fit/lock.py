@@ -7,7 +7,6 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 from orchestrator.errors import StageError
 from orchestrator.stage import StagePaths
@@ -52,8 +51,7 @@ def hold_lock(paths: StagePaths) -> Iterator[int]:
             )
             raise StageError(msg) from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield descriptor
-        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0) yield
+        descriptor os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)

@@ -27,7 +27,8 @@ def child_environment() -> dict[str, str]:
         environment.setdefault(variable, "1")
     environment.setdefault("MPLBACKEND", "Agg")
     environment["PYTHONUNBUFFERED"] = "1"
-    # OpenMPI binds every rank to one core, refuses more ranks than cores, and refuses root; MPICH ignores these.
+    # OpenMPI binds every rank to one core, refuses more ranks than cores, and refuses root; MPICH ignores
+    # these.
     environment.setdefault("OMPI_MCA_hwloc_base_binding_policy", "none")
     environment.setdefault("OMPI_MCA_rmaps_base_oversubscribe", "1")
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")

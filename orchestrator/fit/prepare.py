@@ -16,11 +16,18 @@ from orchestrator.config.priors import PriorsFile, check_priors, read_priors, wr
 from orchestrator.config.text_files import write_atomically
 from orchestrator.config.values import ValuesFile, write_values
 from orchestrator.errors import HandoverError, StageError
-from orchestrator.fit.handover import Handover
+from orchestrator.fit.handover_record import Handover
 from orchestrator.fit.identity import LENGTH_OPTIONS, identity_hash, identity_parts, package_version
 from orchestrator.stage import Stage
 
-__all__ = ["PreparedStage", "plain_length", "prepare_stage", "recorded_config", "write_inputs", "write_missing_values"]
+__all__ = [
+    "PreparedStage",
+    "plain_length",
+    "prepare_stage",
+    "recorded_config",
+    "write_inputs",
+    "write_missing_values",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -87,15 +94,19 @@ def prepare_stage(stage: Stage, values: ValuesFile, handover: Handover | None = 
     user_priors = read_priors(stage.priors_file) if stage.priors_file is not None else PriorsFile()
     stage = handover.apply_to_stage(stage)
     values = handover.apply_to_values(values)
-    priors = _without_fixed(handover.apply_to_priors(user_priors), values, handover)
-    faults = [fault for fault in check_priors(priors, values, str(stage.paths.priors)) if "file does not" not in fault]
+    priors = _without_fixed(handover.apply_to_priors(user_priors), handover)
+    faults = [
+        fault
+        for fault in check_priors(priors, values, str(stage.paths.priors))
+        if "file does not" not in fault
+    ]
     if faults:
         msg = f"Stage {stage.name!r}, after the handover: " + "; ".join(faults)
         raise HandoverError(msg)
     return PreparedStage(stage, values, priors, handover, identity_parts(stage, values, priors))
 
 
-def _without_fixed(priors: PriorsFile, values: ValuesFile, handover: Handover) -> PriorsFile:
+def _without_fixed(priors: PriorsFile, handover: Handover) -> PriorsFile:
     """Drop the user's priors of parameters that the handover fixed."""
     fixed = {(update.section, update.name) for update in handover.updates if update.rule == "fix"}
     sections = {
@@ -106,13 +117,13 @@ def _without_fixed(priors: PriorsFile, values: ValuesFile, handover: Handover) -
 
 
 def _check_names(stage: Stage) -> None:
-    """The user's files are read and never written."""
+    """Refuse to write the user's files."""
     written = {stage.paths.params, stage.paths.values, stage.paths.priors}
     for path in (stage.ini_file, stage.values_file, stage.priors_file):
         if path is not None and path.resolve() in {entry.resolve() for entry in written}:
             msg = (
-                f"Stage {stage.name!r} would overwrite your file {str(path)!r}: its own files are named after "
-                "output.filename. Give output.filename another name."
+                f"Stage {stage.name!r} would overwrite your file {str(path)!r}: its own files are "
+                "named after output.filename. Give output.filename another name."
             )
             raise StageError(msg)
 
@@ -142,7 +153,9 @@ def write_inputs(prepared: PreparedStage) -> None:
         If an option cannot be expressed in an ini file.
     """
     stage, paths = prepared.stage, prepared.stage.paths
-    heading = f"Used by stage {stage.name}; starts and fixed values from earlier stages: see {paths.handover.name}."
+    heading = (
+        f"Used by stage {stage.name}; starts and fixed values from earlier stages: see {paths.handover.name}."
+    )
     write_values(paths.values, prepared.values, declared_parameters(stage), heading)
     has_priors = bool(prepared.priors.sections)
     if has_priors:
@@ -158,7 +171,9 @@ def write_inputs(prepared: PreparedStage) -> None:
 
 def _config(prepared: PreparedStage) -> dict[str, Any]:
     stage = prepared.stage
-    plain = json.loads(json.dumps({name: dict(options) for name, options in stage.sections.items()}, default=str))
+    plain = json.loads(
+        json.dumps({name: dict(options) for name, options in stage.sections.items()}, default=str)
+    )
     return {
         "stage": stage.name,
         "identity": prepared.identity,
@@ -168,7 +183,11 @@ def _config(prepared: PreparedStage) -> dict[str, Any]:
         "sections": plain,
         "parts": prepared.parts,
         "length": plain_length(prepared),
-        "versions": {"galaxy-orchestrator": package_version(), "python": platform.python_version(), **_versions()},
+        "versions": {
+            "galaxy-orchestrator": package_version(),
+            "python": platform.python_version(),
+            **_versions(),
+        },
     }
 
 

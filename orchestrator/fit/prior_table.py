@@ -71,7 +71,11 @@ def density_on_grid(
 
 
 def prior_table(
-    chain: Chain, summary: ResultsSummary, key: tuple[str, str], limits: tuple[float, float], paths: StagePaths
+    chain: Chain,
+    summary: ResultsSummary,
+    key: tuple[str, str],
+    limits: tuple[float, float],
+    paths: StagePaths,
 ) -> PriorTable:
     """Tabulate the posterior of one parameter.
 
@@ -99,8 +103,8 @@ def prior_table(
     path = paths.directory / f"{paths.name}_prior_{section}--{name}.txt"
     if len(str(path).split()) > 1:
         msg = (
-            f"The prior table {str(path)!r} has a blank in its path, which a CosmoSIS priors file cannot hold; "
-            "use another output.filename, or the rule 'prior' (Gaussian)."
+            f"The prior table {str(path)!r} has a blank in its path, which a CosmoSIS priors file "
+            "cannot hold; use another output.filename, or the rule 'prior' (Gaussian)."
         )
         raise HandoverError(msg)
     burn_in = summary.convergence.burn_in * max(1, chain.n_walkers)

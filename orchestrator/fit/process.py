@@ -24,7 +24,12 @@ class TimedOut(Exception):
 
 
 def run_logged(
-    command: Sequence[str], log: Path, *, append: bool = False, timeout: float | None = None, keep_open: Sequence[int] = ()
+    command: Sequence[str],
+    log: Path,
+    *,
+    append: bool = False,
+    timeout: float | None = None,
+    keep_open: Sequence[int] = (),
 ) -> int:
     """Run a command in its own process group with its output in a file.
 
@@ -95,7 +100,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _terminated_as_exit() -> Iterator[None]:
-    """Turn a termination request into SystemExit, so that clean-up runs; only where nobody else handles it."""
+    """Turn a termination request into SystemExit, so that clean-up runs, unless somebody handles it."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from orchestrator.errors import ChainError, ConfigError, nearest_known
 from orchestrator.fit.best_fit import BestFitKind, best_row
 from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.embedded import embedded_values
+from orchestrator.fit.module_file import load_module_class
 from orchestrator.fit.typed_ini import typed_sections
 
 if TYPE_CHECKING:
@@ -87,8 +85,8 @@ class Reader:
     def from_results_file(cls, path_to_results: str | Path) -> Reader:
         """Create a reader from a results file alone.
 
-        The file that is given is read, and the ini and values files in its header; whatever lies elsewhere may have
-        changed or gone since.
+        The file that is given is read, and the ini and values files in its header; whatever lies elsewhere
+        may have changed or gone since.
 
         Raises
         ------
@@ -189,7 +187,9 @@ class Reader:
             If `frac` is not a fraction.
         """
         if not 0.0 < frac <= 1.0:
-            msg = f"frac = {frac!r}: expected a fraction above 0 and up to 1 (get_pct_solutions takes per cent)"
+            msg = (
+                f"frac = {frac!r}: expected a fraction above 0 and up to 1 (get_pct_solutions takes per cent)"
+            )
             raise ValueError(msg)
         best_row(self.chain, _KINDS.get(log_prob, "max_posterior"))
         value = np.where(self.chain.finite, self.chain.column(log_prob), -np.inf)
@@ -237,7 +237,10 @@ class Reader:
         return solution
 
     def solution_to_datablock(
-        self, solution: int | Mapping[str, float], add_fixed: bool = True, extra_params: Mapping[str, float] | None = None
+        self,
+        solution: int | Mapping[str, float],
+        add_fixed: bool = True,
+        extra_params: Mapping[str, float] | None = None,
     ) -> Any:
         """Return a solution as a CosmoSIS DataBlock, constants filled in; arguments as `solution_to_dict`."""
         from cosmosis.datablock import DataBlock
@@ -274,39 +277,3 @@ class Reader:
             msg = f"The run of {str(self.results_file)!r} names no modules."
             raise ChainError(msg)
         return self.get_module(self.modules[-1])
-
-
-def load_module_class(file: Path) -> Any:
-    """Return the module class of a CosmoSIS module file, which it names ``module``.
-
-    The file is imported under a name of its own: two files of the same name in two folders are two modules.
-
-    Raises
-    ------
-    ConfigError
-        If the file does not exist or defines no ``module``.
-    """
-    if not file.is_file():
-        msg = f"The module file {str(file)!r} does not exist."
-        raise ConfigError(msg)
-    name = f"orchestrator_module_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
-    loaded = sys.modules.get(name)
-    if loaded is None:
-        spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None:
-            msg = f"The module file {str(file)!r} is no Python file."
-            raise ConfigError(msg)
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded
-        try:
-            spec.loader.exec_module(loaded)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    found = getattr(loaded, "module", None)
-    if isinstance(found, str):
-        found = getattr(loaded, found, None)
-    if not callable(found):
-        msg = f"The module file {str(file)!r} defines no class under the name 'module', so it cannot be built here."
-        raise ConfigError(msg)
-    return found

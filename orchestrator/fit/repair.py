@@ -1,8 +1,8 @@
 """Repair a results file that was cut off, before it is continued.
 
-CosmoSIS appends to whatever the file ends with: a line cut in half would be glued to the next row, an ensemble
-would restart from walkers of two different steps, and the closing lines of a finished run would stay in the
-middle of the file.
+CosmoSIS appends to whatever the file ends with: a line cut in half would be glued to the next row, an
+ensemble would restart from walkers of two different steps, and the closing lines of a finished run would
+stay in the middle of the file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def repair_chain(path: Path) -> int:
         return 0
     repaired = b"\n".join(header + rows[:kept]) + b"\n"
     if repaired != original:
-        logger.info("%s: continued from %d whole rows, %d bytes removed", path, kept, len(original) - len(repaired))
+        logger.info(
+            "%s: continued from %d whole rows, %d bytes removed", path, kept, len(original) - len(repaired)
+        )
         temporary = path.with_name(path.name + ".repair")
         temporary.write_bytes(repaired)
         os.replace(temporary, path)

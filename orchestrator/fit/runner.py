@@ -1,8 +1,8 @@
 """Run a stage: one child process, watched, its result checked.
 
 An exit code of 0 and ``#complete=1`` are not success: CosmoSIS turns every exception of a module into a
-likelihood of zero. A stage has succeeded if its process ended well, its chain is complete, and some of its points
-have a finite posterior.
+likelihood of zero. A stage has succeeded if its process ended well, its chain is complete, and some of its
+points have a finite posterior.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from orchestrator.config.values import ValuesFile
 from orchestrator.errors import ChainError, StageError
 from orchestrator.fit.chain import Chain, read_chain
-from orchestrator.fit.handover import Handover
+from orchestrator.fit.handover_record import Handover
 from orchestrator.fit.identity import changed_parts
 from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.mpi import find_mpiexec
@@ -105,7 +105,14 @@ def run_prepared(prepared: PreparedStage, *, lock: int | None = None) -> RunReco
         chain = read_chain(paths.chain)
         logger.info("stage %s has finished before and nothing has changed: its result is reused", stage.name)
         return RunRecord(
-            0, 0.0, paths.log, shlex.join(command), chain.complete, chain.n_rows, chain.n_infinite, reused=True
+            0,
+            0.0,
+            paths.log,
+            shlex.join(command),
+            chain.complete,
+            chain.n_rows,
+            chain.n_infinite,
+            reused=True,
         )
     if state == "none":
         set_aside(stage)
@@ -126,7 +133,17 @@ def launch_command(stage: Stage) -> list[str]:
     mpiexec = find_mpiexec()
     if mpiexec is not None:
         # mpi4py's own runner ends all ranks when one of them raises; otherwise the others wait for ever.
-        return [mpiexec, "-n", str(stage.n_cores), *python, "-m", "mpi4py", *launch, "--mpi", str(stage.n_cores)]
+        return [
+            mpiexec,
+            "-n",
+            str(stage.n_cores),
+            *python,
+            "-m",
+            "mpi4py",
+            *launch,
+            "--mpi",
+            str(stage.n_cores),
+        ]
     logger.warning(
         "no working mpiexec was found beside %s or on the PATH: stage %s runs on %d local processes",
         sys.executable,
@@ -156,9 +173,10 @@ def _state_of_result(prepared: PreparedStage) -> str:
     changes = changed_parts(record.get("parts", {}), prepared.parts)
     if changes:
         msg = (
-            f"Stage {prepared.stage.name!r} cannot be resumed from {str(paths.chain)!r}: it was made with another "
-            f"configuration. Changed: {'; '.join(changes)}. Undo the change, or set resume = F: the old result is "
-            "then kept in the folder 'previous'."
+            f"Stage {prepared.stage.name!r} cannot be resumed from {str(paths.chain)!r}: it was "
+            "made with another "
+            f"configuration. Changed: {'; '.join(changes)}. Undo the change, or set resume = F: "
+            "the old result is then kept in the folder 'previous'."
         )
         raise StageError(msg)
     same_length = record.get("length") == plain_length(prepared)
@@ -177,7 +195,10 @@ def _run(stage: Stage, command: list[str], lock: int, *, resumed: bool) -> RunRe
             command, paths.log, append=True, timeout=float(limit) if limit else None, keep_open=(lock,)
         )
     except TimedOut as error:
-        msg = f"Stage {stage.name!r} was {error}, as runtime.timeout says; set resume = T to continue its chain."
+        msg = (
+            f"Stage {stage.name!r} was {error}, as runtime.timeout says; set resume = T to continue "
+            "its chain."
+        )
         raise _stage_error(msg, stage, text, None) from error
     except OSError as error:
         msg = f"Stage {stage.name!r} cannot be started: {error}."
@@ -208,8 +229,8 @@ def _checked_chain(stage: Stage, command: str, exit_code: int) -> Chain:
         cause = (
             f"The first error of a module: {reason}."
             if reason
-            else "Likely causes: start values or ranges outside the support of the model, priors that exclude the "
-            "ranges, or data without a usable point."
+            else "Likely causes: start values or ranges outside the support of the model, priors "
+            "that exclude the ranges, or data without a usable point."
         )
         msg = f"Stage {stage.name!r}: none of its {chain.n_rows} points has a finite posterior. {cause}"
         raise _stage_error(msg, stage, command, exit_code)
@@ -244,7 +265,9 @@ def _last_error(log: Path) -> str:
 
 def _first_traceback(log: Path) -> str:
     """Return the exception that the first traceback in a log ends with, empty if there is none."""
-    found = re.search(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)$", _log_text(log), re.MULTILINE)
+    found = re.search(
+        r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)$", _log_text(log), re.MULTILINE
+    )
     return found[1] if found else ""
 
 

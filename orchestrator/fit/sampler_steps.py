@@ -16,7 +16,7 @@ from orchestrator.fit.repair import repair_chain
 from orchestrator.fit.start_points import FIRST_STEP, ball_of_walkers, curvature_scales, prior_walkers
 from orchestrator.stage import StagePaths
 
-__all__ = ["append_flags", "check_samplers", "default_walkers", "priors_of", "run_one"]
+__all__ = ["append_flags", "check_samplers", "default_walkers", "priors_of", "rows_done", "run_one"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +30,20 @@ def default_walkers(n_varied: int) -> int:
     return max(32, 4 * n_varied)
 
 
-def priors_of(ini: Any) -> list[Any]:
-    """Return the priors files of an ini file; one path may hold spaces, which CosmoSIS would split at."""
+def priors_of(ini: Any, folder: Path) -> list[Any]:
+    """Return the priors files of an ini file.
+
+    A path that holds blanks, which CosmoSIS would split at, and a name relative to the ini file are found
+    too.
+    """
     from cosmosis.runtime.config import Inifile
 
     text = ini.get("pipeline", "priors", fallback="").strip().strip("\"'")
     if not text:
         return []
-    paths = [text] if Path(text).is_file() else text.split()
-    return [Inifile(path) for path in paths]
+    names = [text] if (folder / text).is_file() or Path(text).is_file() else text.split()
+    paths = [folder / name if (folder / name).is_file() else Path(name) for name in names]
+    return [Inifile(str(path)) for path in paths]
 
 
 def check_samplers(ini: Any, samplers: list[str]) -> None:
@@ -111,7 +116,7 @@ def run_one(
         logger.warning("the sampler %s runs in one process only; the others wait", name)
         pool = None
     run_cosmosis(ini, pool=pool, pipeline=pipeline, priors=pipeline.priors_files, override=override)
-    if is_master and Sampler.registry[name].needs_output:
+    if is_master and Sampler.registry[name].needs_output and (name in OPTIMISERS or not is_last):
         _carry_peak(pipeline, output, name)
 
 
@@ -137,7 +142,7 @@ def _is_resumed(ini: Any) -> bool:
 
 
 def _can_skip(ini: Any, final: Path, output: Path) -> bool:
-    """An earlier sampler need not run again if it is complete and the last one has begun."""
+    """Say whether an earlier sampler need not run again: it is complete and the last one has begun."""
     if not _is_resumed(ini) or not final.is_file() or final.stat().st_size == 0:
         return False
     try:
@@ -153,15 +158,17 @@ def _sampler_defaults(ini: Any, name: str, pipeline: Any) -> Override:
         if not ini.has_option("maxlike", "max_posterior"):
             override["maxlike", "max_posterior"] = "T"
         if ini.get("maxlike", "method", fallback="").upper() == "L-BFGS-B":
-            logger.warning("maxlike with method = L-BFGS-B often stays at its start point; use bobyqa or Nelder-Mead")
+            logger.warning(
+                "maxlike with method = L-BFGS-B often stays at its start point; use bobyqa or Nelder-Mead"
+            )
     if name in WALKER_SAMPLERS:
         n_varied = len(pipeline.varied_params)
         if not ini.has_option(name, "walkers"):
             override[name, "walkers"] = str(default_walkers(n_varied))
         elif ini.getint(name, "walkers") < 2 * n_varied:
             msg = (
-                f"[{name}] walkers = {ini.getint(name, 'walkers')} is too few for {n_varied} sampled parameters; "
-                f"expected at least {2 * n_varied}."
+                f"[{name}] walkers = {ini.getint(name, 'walkers')} is too few for {n_varied} "
+                f"sampled parameters; expected at least {2 * n_varied}."
             )
             raise ConfigError(msg)
     return override
@@ -180,7 +187,7 @@ def _start_points(
     chosen = ("start_points", "covmat", "start_method")
     if any(ini.get(name, option, fallback="").strip() for option in chosen):
         return {}
-    if _is_resumed(ini) and _has_rows(paths.chain):
+    if rows_done(ini) > 0:
         return {}
     n_walkers = int(override.get((name, "walkers")) or ini.getint(name, "walkers"))
     lower = np.array([p.limits[0] for p in pipeline.varied_params])
@@ -199,16 +206,21 @@ def _start_points(
         if after_optimiser:
             scales = curvature_scales(log_posterior, centre, lower, upper)
         walkers = ball_of_walkers(log_posterior, centre, scales, lower, upper, n_walkers, generator)
-        logger.info("%d walkers start in a ball of widths %s", n_walkers, np.array2string(scales, precision=3))
+        logger.info(
+            "%d walkers start in a ball of widths %s", n_walkers, np.array2string(scales, precision=3)
+        )
     header = "\t".join(str(p) for p in pipeline.varied_params)
     np.savetxt(paths.start_points, walkers, fmt="%.17g", delimiter="\t", header=header)
     return {(name, "start_points"): str(paths.start_points), (name, "random_start"): "F"}
 
 
-def _has_rows(path: Path) -> bool:
+def rows_done(ini: Any) -> int:
+    """Rows that a resumed run starts from; 0 for a new one."""
+    if not _is_resumed(ini):
+        return 0
     with contextlib.suppress(ChainError):
-        return read_chain(path).n_rows > 0
-    return False
+        return read_chain(StagePaths(Path(ini.get("output", "filename", fallback="output.txt"))).chain).n_rows
+    return 0
 
 
 def _carry_peak(pipeline: Any, output: Path, name: str) -> None:
@@ -222,7 +234,10 @@ def _carry_peak(pipeline: Any, output: Path, name: str) -> None:
             raise
         return
     if not chain.finite.any():
-        msg = f"The sampler {name} ended without a single finite posterior; see the messages of the modules above."
+        msg = (
+            f"The sampler {name} ended without a single finite posterior; see the messages of the "
+            "modules above."
+        )
         raise StageError(msg)
     row = int(np.argmax(np.where(chain.finite, chain.log_posterior, -np.inf)))
     if name in OPTIMISERS:

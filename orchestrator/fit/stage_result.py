@@ -13,7 +13,7 @@ from orchestrator.errors import ChainError
 from orchestrator.fit.best_fit import BestFit
 from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.embedded import embedded_sections
-from orchestrator.fit.handover import Handover, Update
+from orchestrator.fit.handover_record import Handover, Update
 from orchestrator.fit.runner import RunRecord
 from orchestrator.fit.summary import ResultsSummary, summarize_results
 from orchestrator.stage import ModuleSection, Stage, StagePaths
@@ -88,8 +88,8 @@ def _module_flags(chain: Chain) -> tuple[str, ...]:
 def load_run(path: str | Path) -> StageResult:
     """Read a finished stage from its results file.
 
-    Everything comes from the file that is given and what lies beside it, so a renamed or moved file serves too;
-    then only the handover and the log are missing.
+    Everything comes from the file that is given and what lies beside it, so a renamed or moved file serves
+    too; then only the handover and the log are missing.
 
     Parameters
     ----------
@@ -111,7 +111,8 @@ def load_run(path: str | Path) -> StageResult:
     sections = embedded_sections(chain)
     names = sections.get("pipeline", {}).get("modules", "").split()
     modules = tuple(
-        ModuleSection(name, None, Path(sections.get(name, {}).get("file", "")), sections.get(name, {})) for name in names
+        ModuleSection(name, None, Path(sections.get(name, {}).get("file", "")), sections.get(name, {}))
+        for name in names
     )
     samplers = sections.get("runtime", {}).get("stage_samplers", chain.sampler).split()
     stage = Stage(
@@ -121,7 +122,9 @@ def load_run(path: str | Path) -> StageResult:
         modules=modules,
         sections={name: options for name, options in sections.items() if name not in names},
     )
-    run = RunRecord(0, float("nan"), paths.log, "", chain.complete, chain.n_rows, chain.n_infinite, reused=True)
+    run = RunRecord(
+        0, float("nan"), paths.log, "", chain.complete, chain.n_rows, chain.n_infinite, reused=True
+    )
     handover = _read_handover(paths)
     if not chain.finite.any():
         return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
@@ -141,5 +144,8 @@ def _read_handover(paths: StagePaths) -> Handover:
         updates = tuple(Update(**update) for update in record["updates"])
         return Handover(record["stage"], updates, notes=tuple(record.get("notes", ())))
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"The handover record {str(paths.handover)!r} is damaged: {error}. Remove it to read the results alone."
+        msg = (
+            f"The handover record {str(paths.handover)!r} is damaged: {error}. Remove it to read "
+            "the results alone."
+        )
         raise ChainError(msg) from error

@@ -64,7 +64,13 @@ def _scale(
 
 
 def _mean_fall(
-    log_posterior: LogPosterior, peak: Vector, at_peak: float, index: int, step: float, lower: Vector, upper: Vector
+    log_posterior: LogPosterior,
+    peak: Vector,
+    at_peak: float,
+    index: int,
+    step: float,
+    lower: Vector,
+    upper: Vector,
 ) -> float:
     """Mean fall of the posterior over the two sides that lie within the limits; inf if neither is finite."""
     falls = []
@@ -150,8 +156,10 @@ def prior_walkers(
 def _checked(walkers: list[Vector], n_walkers: int, tries: int, where: str) -> NDArray[np.float64]:
     if len(walkers) < n_walkers:
         msg = (
-            f"Only {len(walkers)} of {tries} points {where} have a finite posterior; {n_walkers} walkers are needed. "
-            "Check the start values and ranges in the values file, the priors, and the messages of the modules above."
+            f"Only {len(walkers)} of {tries} points {where} have a finite posterior; {n_walkers} "
+            "walkers are needed. "
+            "Check the start values and ranges in the values file, the priors, and the messages "
+            "of the modules above."
         )
         raise StageError(msg)
     return np.array(walkers)

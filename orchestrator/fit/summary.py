@@ -21,15 +21,17 @@ from orchestrator.fit.best_fit import BestFit, best_fit
 from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.convergence import Convergence, convergence
 from orchestrator.fit.embedded import parameter_limits
+from orchestrator.fit.moments import Moments, posterior_moments
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["ParameterSummary", "ResultsSummary", "summarize_results", "weighted_percentiles"]
+__all__ = ["ParameterSummary", "ResultsSummary", "summarize_results"]
 
-_PERCENTILES = (2.5, 16.0, 50.0, 84.0, 97.5)
 AT_BOUND_SIGMA = 1.0
 """A best fit nearer than this to a limit, in standard deviations, is flagged."""
+ON_BOUND = 1e-4
+"""The same in units of the range, where no standard deviation is known."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,11 @@ class ParameterSummary:
 
     @property
     def at_bound(self) -> bool:
-        """True if the best fit lies on a limit or within `AT_BOUND_SIGMA` of it."""
-        distances = (self.sigma_to_lower, self.sigma_to_upper)
-        on_limit = self.best_fit in (self.lower_limit, self.upper_limit)
-        return on_limit or any(distance < AT_BOUND_SIGMA for distance in distances)
+        """True if the best fit lies within `AT_BOUND_SIGMA` of a limit, or on it if no width is known."""
+        near = min(self.best_fit - self.lower_limit, self.upper_limit - self.best_fit)
+        if near < ON_BOUND * (self.upper_limit - self.lower_limit):
+            return True
+        return self.sigma_to_lower < AT_BOUND_SIGMA or self.sigma_to_upper < AT_BOUND_SIGMA
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class ResultsSummary:
     evidence : tuple of float or None
         ln Z and its error, as a nested sampler reports them.
     flags : tuple of str
-        ``at_bound: section--name``, ``not_converged``, ``few_samples``, ``failed_points``; empty if all is well.
+        ``at_bound: section--name``, ``not_converged``, ``few_samples``, ``failed_points``; empty if all is
+        well.
     """
 
     parameters: tuple[ParameterSummary, ...]
@@ -132,7 +136,9 @@ class ResultsSummary:
         names = list(ParameterSummary.__dataclass_fields__)
         table = Table({name: [getattr(p, name) for p in self.parameters] for name in names})
         table["at_bound"] = [p.at_bound for p in self.parameters]
-        table.meta.update(sampler=self.sampler, n_rows=self.n_rows, n_used=self.n_used, flags=list(self.flags))
+        table.meta.update(
+            sampler=self.sampler, n_rows=self.n_rows, n_used=self.n_used, flags=list(self.flags)
+        )
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,35 +180,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def weighted_percentiles(
-    samples: NDArray[np.float64], weights: NDArray[np.float64], percentiles: tuple[float, ...]
-) -> NDArray[np.float64]:
-    """Return weighted percentiles of each column.
-
-    The cumulated weight is taken at the middle of each sample's own weight and interpolated between
-    samples; equal weights give the usual definition (Hazen).
-
-    Parameters
-    ----------
-    samples : ndarray, shape (n_rows, n_parameters)
-    weights : ndarray, shape (n_rows,)
-    percentiles : tuple of float
-        In per cent.
-
-    Returns
-    -------
-    ndarray, shape (n_percentiles, n_parameters)
-    """
-    order = np.argsort(samples, axis=0)
-    wanted = np.asarray(percentiles) / 100.0
-    result = np.empty((len(wanted), samples.shape[1]))
-    for index in range(samples.shape[1]):
-        weight = weights[order[:, index]]
-        cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
-        result[:, index] = np.interp(wanted, cumulative, samples[order[:, index], index])
-    return result
-
-
 def summarize_results(results: Any) -> ResultsSummary:
     """Summarise a chain.
 
@@ -225,17 +202,20 @@ def summarize_results(results: Any) -> ResultsSummary:
     else:
         chain = results if isinstance(results, Chain) else results.chain
     if not isinstance(chain, Chain):
-        msg = f"summarize_results takes a chain, a Reader, a stage's result or a path, not {type(results).__name__!r}."
+        msg = (
+            "summarize_results takes a chain, a Reader, a stage's result or a path, not "
+            f"{type(results).__name__!r}."
+        )
         raise ChainError(msg)
     best = best_fit(chain)
     state = convergence(chain)
     used = chain.finite & (chain.weights > 0)
     used[: state.burn_in * max(1, chain.n_walkers)] = False
-    mean, std, percentiles, covariance = _moments(chain, used)
-    parameters = _parameter_summaries(chain, best, mean, std, percentiles)
+    moments = posterior_moments(chain, used)
+    parameters = _parameter_summaries(chain, best, moments)
     return ResultsSummary(
         parameters=parameters,
-        covariance=covariance,
+        covariance=moments.covariance,
         best_fit=best,
         sampler=chain.sampler,
         n_rows=chain.n_rows,
@@ -247,39 +227,18 @@ def summarize_results(results: Any) -> ResultsSummary:
     )
 
 
-def _moments(
-    chain: Chain, used: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    n_parameters = len(chain.parameters)
-    if not chain.is_sampled or np.count_nonzero(used) < 2 or n_parameters == 0:
-        nothing = np.full(n_parameters, np.nan)
-        return nothing, nothing, np.full((5, n_parameters), np.nan), np.full((n_parameters, n_parameters), np.nan)
-    samples, weights = chain.samples[used], chain.weights[used] / chain.weights[used].sum()
-    mean = weights @ samples
-    # The factor 1/(1 - sum w^2) makes the estimate unbiased; with equal weights it is n/(n - 1).
-    unbiased = max(1.0 - float(np.sum(weights**2)), np.finfo(float).tiny)
-    residual = samples - mean
-    covariance = (residual * weights[:, None]).T @ residual / unbiased
-    return mean, np.sqrt(np.diag(covariance)), weighted_percentiles(samples, weights, _PERCENTILES), covariance
-
-
-def _parameter_summaries(
-    chain: Chain,
-    best: BestFit,
-    mean: NDArray[np.float64],
-    std: NDArray[np.float64],
-    percentiles: NDArray[np.float64],
-) -> tuple[ParameterSummary, ...]:
+def _parameter_summaries(chain: Chain, best: BestFit, moments: Moments) -> tuple[ParameterSummary, ...]:
     limits = parameter_limits(chain)
     summaries = []
     for index, key in enumerate(chain.parameters):
         lower, upper = limits.get(key, (float("nan"), float("nan")))
         value = best.values[key]
-        width = std[index] if std[index] > 0 else float("nan")
-        low_95, low_68, median, high_68, high_95 = (float(p) for p in percentiles[:, index])
+        std = float(moments.std[index])
+        width = std if std > 0 else float("nan")
+        low_95, low_68, median, high_68, high_95 = (float(p) for p in moments.percentiles[:, index])
         summaries.append(
             ParameterSummary(
-                *key, value, float(mean[index]), median, float(std[index]), low_68, high_68, low_95, high_95,
+                *key, value, float(moments.mean[index]), median, std, low_68, high_68, low_95, high_95,
                 lower, upper, float((value - lower) / width), float((upper - value) / width),
             )
         )  # fmt: skip

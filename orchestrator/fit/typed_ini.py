@@ -26,6 +26,8 @@ def typed_sections(chain: Chain) -> dict[str, dict[str, Any]]:
     samplers = sections.get("runtime", {}).get("sampler", "").split()
     raw = {*RAW_SECTIONS, *samplers}
     return {
-        section: {name: text if section in raw else ini.gettyped(section, name) for name, text in options.items()}
+        section: {
+            name: text if section in raw else ini.gettyped(section, name) for name, text in options.items()
+        }
         for section, options in sections.items()
     }

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.observation.spectrum import Spectrum
 from orchestrator.physics.wavelength import SPEED_OF_LIGHT_KMS
@@ -67,7 +67,7 @@ class KinematicResolution:
             return max(2 * self.template_sampling / _FWHM_PER_SIGMA, 0.0)
         return float(np.sqrt(max(needed**2 - instrument**2, 0.0)))
 
-    def is_unresolved(self, los_sigma: FloatArray | float) -> NDArray[np.bool_]:
+    def is_unresolved(self, los_sigma: ArrayLike) -> NDArray[np.bool_]:
         """Return where a dispersion is below what data or templates resolve; same shape as `los_sigma`."""
         return np.asarray(los_sigma) < max(self.unresolved_limit, self.template_limit)
 
@@ -83,17 +83,17 @@ class KinematicResolution:
         """
         if los_sigma < self.template_limit:
             logger.warning(
-                "%s: templates of %s do not resolve a dispersion of %.0f km/s: at %.0f A they are sampled every "
-                "%.0f km/s and have a dispersion of %.0f km/s themselves; kinematics from them mean nothing below "
-                "%.0f km/s. Choose a library of higher resolution (MIUSCAT, MaStar).",
+                "%s: templates of %s do not resolve a dispersion of %.0f km/s: at %.0f A they are sampled "
+                "every %.0f km/s and have a dispersion of %.0f km/s themselves; kinematics from them mean "
+                "nothing below %.0f km/s. Choose a library of higher resolution (MIUSCAT, MaStar).",
                 name, self.library_name, los_sigma, self.wavelength, self.template_sampling,
                 self.template_dispersion, self.template_limit,
             )  # fmt: skip
             return False
         if los_sigma < self.unresolved_limit:
             logger.warning(
-                "%s: a dispersion of %.0f km/s is below the instrumental dispersion of %.0f km/s at %.0f A; treat it "
-                "as unresolved",
+                "%s: a dispersion of %.0f km/s is below the instrumental dispersion of %.0f km/s at %.0f A; "
+                "treat it as unresolved",
                 name, los_sigma, self.unresolved_limit, self.wavelength,
             )  # fmt: skip
             return False

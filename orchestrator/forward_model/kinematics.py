@@ -2,8 +2,9 @@
 
 The parameters are velocity, dispersion, h3, h4, attenuation and the noise factor. For each value of them the
 weights of the templates and the coefficients of the polynomials are solved by
-:mod:`orchestrator.physics.template_weights`, and the log-likelihood is that of the best (or the marginalised)
-weights. What does not depend on parameters is done once, in :mod:`orchestrator.forward_model.kinematics_setup`.
+:mod:`orchestrator.physics.template_weights`, and the log-likelihood is that of the best (or the
+marginalised) weights. What does not depend on parameters is done once, in
+:mod:`orchestrator.forward_model.kinematics_setup`.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ class KinematicsModel:
     def _points(self, parameters: ParameterValues) -> Sequence[KinematicPoint]:
         missing = [name for name in ("los_vel", "los_sigma") if ("kinematics", name) not in parameters]
         if missing:
-            raise ConfigError([f"parameter kinematics/{name} is missing; give it in the values file" for name in missing])
+            raise ConfigError([f"parameter kinematics/{name} is missing from the values" for name in missing])
         v, sigma = parameters["kinematics", "los_vel"], parameters["kinematics", "los_sigma"]
         zero, one = np.zeros(len(v)), np.ones(len(v))
         h3, h4 = zero, zero

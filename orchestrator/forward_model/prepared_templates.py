@@ -31,6 +31,9 @@ FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
 _FORMAT = "prepared-templates-2"
 
+_NEGLIGIBLE_KMS = 10.0
+"""A mismatch of resolution below this changes no dispersion that can be measured."""
+
 
 @dataclass(frozen=True)
 class PreparedTemplates:
@@ -118,13 +121,15 @@ def _prepare_arrays(
 def _warn_where_templates_are_coarse(
     library: SSPLibrary, grid: ModelGrid, lsf_fwhm: FloatArray, own_fwhm: FloatArray
 ) -> None:
-    _, n_coarser = lsf_difference(lsf_fwhm, own_fwhm)
-    if n_coarser:
-        middle = len(own_fwhm) // 2
+    excess = np.sqrt(np.maximum(own_fwhm**2 - lsf_fwhm**2, 0.0)) / FWHM_PER_SIGMA
+    excess_kms = excess / grid.wavelength * SPEED_OF_LIGHT_KMS
+    coarse = excess_kms > _NEGLIGIBLE_KMS
+    if coarse.any():
         logger.warning(
-            "%s is coarser than the data in %d of %d pixels (FWHM %.1f A against %.1f A at %.0f A): a velocity "
-            "dispersion from this fit is an upper-limit statement at best",
-            library.name, n_coarser, len(own_fwhm), own_fwhm[middle], lsf_fwhm[middle], grid.wavelength[middle],
+            "%s is coarser than the data in %d of %d pixels (%.0f-%.0f A), by up to %.0f km/s of dispersion in "
+            "quadrature: a dispersion of that size or less cannot be measured there",
+            library.name, int(coarse.sum()), len(coarse), grid.wavelength[coarse][0], grid.wavelength[coarse][-1],
+            float(excess_kms.max()),
         )  # fmt: skip
 
 

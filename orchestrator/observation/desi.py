@@ -18,6 +18,7 @@ from orchestrator.observation.file_content import (
     choose_row,
     existing_file,
     inverse_variance_to_error,
+    logged_warnings,
 )
 from orchestrator.observation.photometry import Photometry
 from orchestrator.observation.units import AB_ZERO_POINT
@@ -209,7 +210,7 @@ def photometry_from_desi(
 
     source = existing_file(path, "photometry")
     try:
-        with fits.open(source, memmap=False) as file:
+        with logged_warnings(source), fits.open(source, memmap=False) as file:
             if "FIBERMAP" not in file:
                 msg = f"photometry: {str(source)!r} has no extension FIBERMAP; expected a DESI coadd file"
                 raise DataError(msg)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,14 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import DataError
 
-__all__ = ["FileContent", "choose_row", "existing_file", "inverse_variance_to_error", "read_columns"]
+__all__ = [
+    "FileContent",
+    "choose_row",
+    "existing_file",
+    "inverse_variance_to_error",
+    "logged_warnings",
+    "read_columns",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +55,16 @@ class FileContent:
     medium: str | None = None
     redshift: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def logged_warnings(path: Path) -> Iterator[None]:
+    """Send what astropy warns of in a file to the log, once and with the name of the file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in sorted({" ".join(str(warning.message).split()) for warning in caught}):
+        logger.warning("%s: %s", path.name, text)
 
 
 def existing_file(path: str | os.PathLike[str], what: str) -> Path:

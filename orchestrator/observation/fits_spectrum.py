@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from orchestrator.errors import DataError
 from orchestrator.observation.column_names import find_spectrum_columns
 from orchestrator.observation.desi import is_desi_coadd, read_desi_coadd
-from orchestrator.observation.file_content import FileContent, choose_row, inverse_variance_to_error
+from orchestrator.observation.file_content import (
+    FileContent,
+    choose_row,
+    inverse_variance_to_error,
+    logged_warnings,
+)
 
 __all__ = ["is_fits", "read_fits"]
 
@@ -51,7 +56,7 @@ def read_fits(path: Path, row: int | None) -> FileContent:
     from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=False) as file:
+        with logged_warnings(path), fits.open(path, memmap=False) as file:
             names = {unit.name.upper() for unit in file}
             if is_desi_coadd(names):
                 return read_desi_coadd(file, path, row)
@@ -62,9 +67,10 @@ def read_fits(path: Path, row: int | None) -> FileContent:
                 found = ", ".join(unit.name or "(unnamed)" for unit in file)
                 msg = (
                     f"inputSpectrum: {str(path)!r} has the extensions {found}; expected a table with "
-                    "wavelength, flux "
-                    "and error columns, an SDSS 'spec' file, a stack with WAVE, FLUX and IVAR, or a DESI "
-                    "coadd"
+                    "wavelength, "
+                    "flux and error columns, an SDSS 'spec' file, a stack with WAVE, FLUX and IVAR, or a "
+                    "DESI "
+                    "coadd (a file that was cut short has lost extensions)"
                 )
                 raise DataError(msg)
             return _read_table(file, table, path, row)

@@ -25,8 +25,8 @@ def legendre_basis(
     degree : int
         Number of polynomials besides the constant.
     bounds : (float, float), optional
-        Wavelengths that become x = -1 and x = 1; by default the smallest and the largest of `wavelength`. Outside,
-        a polynomial keeps its value at the bound.
+        Wavelengths that become x = -1 and x = 1; by default the smallest and the largest of `wavelength`.
+        Outside, a polynomial keeps its value at the bound.
     scale : float, optional
         Largest scale in Angstrom that the polynomials follow: the degrees after the constant start at
         ``range / scale``, rounded, instead of 1. What varies more slowly is left to the model.
@@ -45,7 +45,7 @@ def legendre_basis(
     if degree < 0:
         msg = f"degree is {degree!r}; expected 0 or more"
         raise ValueError(msg)
-    low, high = (float(wave.min()), float(wave.max())) if bounds is None else (float(bounds[0]), float(bounds[1]))
+    low, high = (float(bound) for bound in ((wave.min(), wave.max()) if bounds is None else bounds))
     if not (np.isfinite(high - low) and high > low):
         msg = f"bounds are {low!r}, {high!r}; expected two finite wavelengths, the smaller one first"
         raise ValueError(msg)

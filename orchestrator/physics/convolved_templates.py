@@ -21,6 +21,7 @@ __all__ = ["TemplateBank", "convolve_and_project", "convolved_products", "prepar
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
+
 @dataclass(frozen=True)
 class TemplateBank:
     """Templates on the model grid, ready for convolution in Fourier space.
@@ -55,7 +56,7 @@ def prepare_template_bank(templates: FloatArray) -> TemplateBank:
         If `templates` is not a two-dimensional array with at least one row.
     """
     if templates.ndim != 2 or templates.shape[0] == 0:
-        msg = f"templates has shape {templates.shape}; expected (n_templates, n_grid) with at least one template"
+        msg = f"templates has shape {templates.shape}; expected (n_templates, n_grid), at least one template"
         raise ValueError(msg)
     transforms, n_fft = rfft_templates(templates)
     return TemplateBank(fft.irfft(transforms, n_fft, axis=1), transforms, templates.shape[1], n_fft)

@@ -129,7 +129,10 @@ def _check(residual: ArrayLike, inverse_variance: ArrayLike) -> tuple[FloatArray
     values = np.asarray(residual, dtype=np.float64)
     weights = np.ascontiguousarray(inverse_variance, dtype=np.float64)
     if values.ndim != 2 or weights.shape != values.shape[1:]:
-        msg = f"residual has shape {values.shape} and inverse_variance {weights.shape}; expected (n_points, n) and (n,)"
+        msg = (
+            f"residual has shape {values.shape} and inverse_variance {weights.shape}; "
+            "expected (n_points, n) and (n,)"
+        )
         raise ValueError(msg)
     if not ((weights >= 0) & (weights < np.inf)).all():
         wrong = weights[~((weights >= 0) & (weights < np.inf))]

@@ -8,8 +8,8 @@ with :math:`H_3 = (2 y^3 - 3 y)/\sqrt{3}` and :math:`H_4 = (4 y^4 - 12 y^2 + 3)/
 van der Marel & Franx (1993, ApJ 407, 525). Its transform is known in closed form (Cappellari 2017, MNRAS 466,
 798, eq. 38), so that it stays exact where sigma is smaller than a pixel and sampling the profile is not.
 
-Velocities are in pixels of a spectrum that is uniform in ln(wavelength): ``v / velscale``. A positive velocity
-moves features to longer wavelengths.
+Velocities are in pixels of a spectrum that is uniform in ln(wavelength): ``v / velscale``. A positive
+velocity moves features to longer wavelengths.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEFAULT_PAD = 256
 """Length of the bridge between the two ends of a template, pixels."""
 
 _AREA_PER_H4 = np.sqrt(6.0) / 4.0  # H4(y) integrates to 3 / sqrt(24) under the Gaussian
-_BLOCK = 16  # frequencies per exact evaluation of the exponentials; the recurrence between is good to a few 1e-15
+_BLOCK = 16  # frequencies per exact evaluation of exponentials; the recurrence between is good to a few 1e-15
 _NEGLIGIBLE = 80.0  # exp(-80) is 2e-35, and the polynomials stay below 1e6 there
 
 
@@ -76,7 +76,8 @@ def losvd_rfft(
     -----
     Cappellari (2017, MNRAS 466, 798), eq. 38.
     """
-    rows = [np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in (velocity_pixels, sigma_pixels, h3, h4)]
+    given = (velocity_pixels, sigma_pixels, h3, h4)
+    rows = [np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in given]
     parameters = np.empty((4, *np.broadcast_shapes(*(row.shape for row in rows))))
     for i, row in enumerate(rows):
         parameters[i] = row
@@ -85,7 +86,10 @@ def losvd_rfft(
         msg = f"sigma_pixels contains {float(sigma.min())!r}; a velocity dispersion must not be negative"
         raise ValueError(msg)
     if unit_area and (kurtosis <= -1 / _AREA_PER_H4).any():
-        msg = f"h4 contains {float(kurtosis.min())!r}; the profile has no positive area at {-1 / _AREA_PER_H4:.3f} or less"
+        lowest = -1 / _AREA_PER_H4
+        msg = (
+            f"h4 contains {float(kurtosis.min())!r}; the profile has no positive area at {lowest:.3f} or less"
+        )
         raise ValueError(msg)
     return _transform(n_fft, parameters, unit_area)
 
@@ -148,9 +152,10 @@ def pad_edges(templates: ArrayLike, n_fft: int) -> FloatArray:
     """Append a straight bridge from the last value of each template to its first.
 
     The discrete transform sees a sequence as periodic. The bridge makes it continuous, so that nothing rings,
-    and keeps the two ends apart: a kernel that reaches less than ``n_fft - n_pix`` pixels mixes no pixel with the
-    opposite end. Pixels closer to an end than the kernel reaches see the bridge, a guess, and must not be fitted;
-    all others are as if the template went on for ever.
+    and keeps the two ends apart: a kernel that reaches less than ``n_fft - n_pix`` pixels mixes no pixel with
+    the opposite end. Pixels closer to an end than the kernel reaches see the bridge, a guess, and must not be
+    fitted; all others are as if the template went on for ever: to 1e-6 for a dispersion above 1.5 pixels,
+    to 2e-5 for 0.6 pixels, which the grid does not resolve, so that the bends of the bridge ring a little.
 
     Parameters
     ----------
@@ -250,10 +255,11 @@ def convolve_batch(spectra_rfft: ComplexArray, losvd: ComplexArray, n_fft: int, 
         If shapes disagree.
     """
     n_freq = n_fft // 2 + 1
-    if spectra_rfft.shape[-1] != n_freq or losvd.shape[-1] != n_freq or len(losvd) not in (1, len(spectra_rfft)):
+    same_length = spectra_rfft.shape[-1] == losvd.shape[-1] == n_freq
+    if not same_length or len(losvd) not in (1, len(spectra_rfft)):
         msg = (
-            f"spectra_rfft has shape {spectra_rfft.shape} and losvd {losvd.shape}; expected (n_points, {n_freq}) "
-            f"and (n_points or 1, {n_freq}) for n_fft {n_fft}"
+            f"spectra_rfft has shape {spectra_rfft.shape} and losvd {losvd.shape}; for n_fft {n_fft} "
+            f"expected (n_points, {n_freq}) and (n_points or 1, {n_freq})"
         )
         raise ValueError(msg)
     convolved = fft.irfft(spectra_rfft * losvd, n_fft, workers=1, overwrite_x=True)
@@ -277,8 +283,8 @@ def _transform_one(
 ) -> None:
     """Write exp(-i w V - u^2/2) [1 + i h3 H3(u) + h4 H4(u)] / area, u = sigma w, for w = 0, step, 2 step, ...
 
-    Within a block that starts at w = K step, exp(-u^2/2) = exp(-a K^2) exp(-a j^2) exp(-2 a K)^j: one table for
-    all blocks, and three exponentials per block.
+    Within a block that starts at w = K step, exp(-u^2/2) = exp(-a K^2) exp(-a j^2) exp(-2 a K)^j: one table
+    for all blocks, and three exponentials per block.
     """
     n_freq = len(result)
     u_step, phase_step = sigma * step, -velocity * step

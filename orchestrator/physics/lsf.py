@@ -38,18 +38,21 @@ def convolve_variable_gaussian(flux: ArrayLike, sigma_pixels: ArrayLike) -> Floa
     Notes
     -----
     The kernel is the Gaussian integrated over pixels (differences of the error function). Integration over a
-    pixel widens a Gaussian, so a correspondingly narrower one is integrated: the second moment of the kernel is
-    ``sigma_pixels**2`` at every width, and widths of lines add in quadrature.
+    pixel widens a Gaussian, so a correspondingly narrower one is integrated: the second moment of the kernel
+    is ``sigma_pixels**2`` at every width, and widths of lines add in quadrature.
 
-    Weights of each output pixel sum to one: a flat spectrum stays flat across any jump in resolution, as in data
-    stitched from several arms. The sum over pixels is conserved where the width is constant, and otherwise to
-    half the second derivative of ``sigma_pixels**2`` per pixel. Beyond its ends a spectrum is continued by its
-    outermost values.
+    Weights of each output pixel sum to one: a flat spectrum stays flat across any jump in resolution, as in
+    data stitched from several arms. The sum over pixels is conserved where the width is constant, and
+    otherwise to half the second derivative of ``sigma_pixels**2`` per pixel. Beyond its ends a spectrum is
+    continued by its outermost values.
     """
     values = np.ascontiguousarray(flux, dtype=np.float64)
     sigma = np.ascontiguousarray(sigma_pixels, dtype=np.float64)
     if values.ndim not in (1, 2) or sigma.shape != values.shape[-1:]:
-        msg = f"flux has shape {values.shape} and sigma_pixels {sigma.shape}; expected (n_t, n_pix) and (n_pix,)"
+        msg = (
+            f"flux has shape {values.shape} and sigma_pixels {sigma.shape}; "
+            "expected (n_t, n_pix) and (n_pix,)"
+        )
         raise ValueError(msg)
     wrong = ~(np.isfinite(sigma) & (sigma >= 0))
     if wrong.any():

@@ -13,7 +13,7 @@ __all__ = ["TemplateBasis", "compress"]
 FloatArray = NDArray[np.float64]
 
 _WORTHWHILE = 0.8  # a basis larger than this fraction of the templates saves nothing
-_GRAM_LIMIT = 1e-7  # singular values from the Gram matrix are lost in rounding errors below 1e-8 of the largest
+_GRAM_LIMIT = 1e-7  # rounding errors hide singular values of a Gram matrix below 1e-8 of the largest
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class TemplateBasis:
     coefficients : ndarray, shape (n_t, rank)
     basis : ndarray, shape (rank, n_pix)
     relative_error : float
-        Measured on the templates: the largest deviation of any pixel, in units of the mean absolute flux of its
-        template. 0 where the basis is the templates themselves.
+        Measured on the templates: the largest deviation of any pixel, in units of the mean absolute flux of
+        its template. 0 where the basis is the templates themselves.
     """
 
     coefficients: FloatArray
@@ -44,11 +44,11 @@ def compress(templates: ArrayLike, max_relative_error: float = 1e-5) -> Template
     Parameters
     ----------
     templates : array_like, shape (n_t, n_pix)
-        Each is normalised to unit mean absolute flux before the decomposition, so that faint (old) templates are
-        represented as well as bright ones.
+        Each is normalised to unit mean absolute flux before the decomposition, so that faint (old) templates
+        are represented as well as bright ones.
     max_relative_error : float
-        Largest allowed deviation in any pixel, in units of the mean absolute flux of the template; 0 keeps the
-        templates as they are.
+        Largest allowed deviation in any pixel, in units of the mean absolute flux of the template; 0 keeps
+        the templates as they are.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def compress(templates: ArrayLike, max_relative_error: float = 1e-5) -> Template
 
     Notes
     -----
-    Truncated singular value decomposition. The criterion is the largest error, not the root mean square that a
-    decomposition minimises, so the rank is found by trial, upwards from the rank that the root mean square rules
-    out.
+    Truncated singular value decomposition. The criterion is the largest error, not the root mean square that
+    a decomposition minimises, so the rank is found by trial, upwards from the rank that the root mean square
+    rules out.
     """
     values = np.ascontiguousarray(templates, dtype=np.float64)
     if values.ndim != 2 or not np.isfinite(values).all():
@@ -135,4 +135,3 @@ def _rank_ruled_out(
     # Rounding errors of the Gram matrix must not rule out a rank that suffices.
     rms = np.sqrt(left_out.max(axis=0)) - 1e-7 * singular[0] / np.sqrt(n_pix)
     return int(np.count_nonzero(rms > max_relative_error))
-

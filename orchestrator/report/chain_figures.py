@@ -1,4 +1,4 @@
-"""Figures of samples: marginal posteriors, traces and star-formation histories."""
+"""Figures of samples: marginal posteriors and traces."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.report.labels import label_for, split_name, symbol_for
@@ -19,21 +18,21 @@ from orchestrator.report.style import (
     ORANGE,
     PAGE_WIDTH,
     RED,
-    header,
     new_figure,
     paper_style,
     save_figure,
     weighted_quantiles,
 )
 from orchestrator.report.table import format_value_mathtext
+from orchestrator.report.text_placement import header
 
-__all__ = ["plot_corner", "plot_sfh", "plot_trace"]
+__all__ = ["plot_corner", "plot_trace"]
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 _ONE_SIGMA, _TWO_SIGMA = 0.682689, 0.954500
-_BANDS = [0.5 - _TWO_SIGMA / 2, 0.5 - _ONE_SIGMA / 2, 0.5, 0.5 + _ONE_SIGMA / 2, 0.5 + _TWO_SIGMA / 2]
+_QUANTILES = [0.158655, 0.5, 0.841345]
 
 
 def plot_corner(
@@ -76,7 +75,7 @@ def plot_corner(
         Where the shapes disagree or no parameter varies.
     """
     samples, weights, best = _checked(samples, weights, names, best_fit)
-    columns = _columns_to_show(samples, weights, names, n_max)
+    columns = _columns_to_show(samples, names, n_max)
     shown = samples[:, columns]
     pairs = [split_name(names[i]) for i in columns]
     n = len(columns)
@@ -84,13 +83,13 @@ def plot_corner(
     side = float(np.clip(1.55 * n + 0.4, 3.3, 10.0))
     small = 7.5 if n > 5 else 8.0
     with paper_style():
-        figure = new_figure(side, side, constrained=False)
+        figure = new_figure(side, side, row_gap=None)
         figure.subplots(n, n, squeeze=False)
         with np.errstate(all="ignore"):
             corner(
                 shown, fig=figure, weights=weights, bins=_n_bins(shown, weights), smooth=0.9, color=BLUE,
-                levels=(_ONE_SIGMA, _TWO_SIGMA), plot_datapoints=False, fill_contours=True, plot_density=False,
-                quantiles=[0.158655, 0.5, 0.841345], labels=[label_for(*pair) for pair in pairs], max_n_ticks=4,
+                levels=(_ONE_SIGMA, _TWO_SIGMA), plot_datapoints=False, fill_contours=True,
+                plot_density=False, quantiles=_QUANTILES, labels=[label_for(*pair) for pair in pairs],
                 range=_ranges(shown, weights), label_kwargs={"fontsize": small + 1.5},
                 hist_kwargs={"linewidth": 1.0}, quiet=True,
             )  # fmt: skip
@@ -134,7 +133,7 @@ def _checked(
 
 
 def _columns_to_show(
-    samples: Array, weights: Array | None, names: Sequence[str | tuple[str, str]], n_max: int
+    samples: Array, names: Sequence[str | tuple[str, str]], n_max: int
 ) -> list[int]:
     """Return the parameters that vary, at most `n_max`, without polynomials where there are too many."""
     columns = [i for i in range(samples.shape[1]) if samples.shape[0] > 1 and np.ptp(samples[:, i]) > 0]
@@ -160,7 +159,8 @@ def _n_bins(samples: Array, weights: Array | None) -> int:
 def _ranges(samples: Array, weights: Array | None) -> list[tuple[float, float]]:
     """Return the central 99.4 % of each parameter and a margin: stray walkers do not rule the axes."""
     low, high = weighted_quantiles(samples, [0.003, 0.997], weights)
-    low, high = np.where(high > low, low, samples.min(axis=0)), np.where(high > low, high, samples.max(axis=0))
+    low = np.where(high > low, low, samples.min(axis=0))
+    high = np.where(high > low, high, samples.max(axis=0))
     margin = 0.08 * (high - low)
     return list(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
 
@@ -172,10 +172,11 @@ def _finish_corner(
     side = figure.get_size_inches()[0]
     lower_margin = min(0.85 / side, 0.26)
     figure.subplots_adjust(
-        left=lower_margin, bottom=lower_margin, right=1 - 0.12 / side, top=1 - 0.4 / side, wspace=0.06, hspace=0.06
-    )
+        left=lower_margin, bottom=lower_margin, right=1 - 0.12 / side, top=1 - 0.4 / side,
+        wspace=0.06, hspace=0.06,
+    )  # fmt: skip
     panels = np.array(figure.axes[: n * n]).reshape(n, n)
-    quantiles = weighted_quantiles(shown, [0.158655, 0.5, 0.841345], weights)
+    quantiles = weighted_quantiles(shown, _QUANTILES, weights)
     for i, (section, name) in enumerate(pairs):
         low, middle, high = quantiles[:, i]
         text = format_value_mathtext(middle, middle - low, high - middle)
@@ -185,6 +186,12 @@ def _finish_corner(
             formatter = ScalarFormatter(useOffset=False)
             formatter.set_powerlimits((-3, 4))
             axis.set_major_formatter(formatter)
+    for i in range(n):
+        ticks = _inner_ticks(*panels[i, i].get_xlim())
+        for panel in panels[i:, i]:
+            panel.xaxis.set_major_locator(FixedLocator(ticks))
+        for panel in panels[i, :i]:
+            panel.yaxis.set_major_locator(FixedLocator(ticks))
     for panel in panels[np.tril_indices(n)]:
         panel.minorticks_off()
         for line in panel.lines:  # the quantiles; corner draws them thick
@@ -198,6 +205,13 @@ def _finish_corner(
         if i:
             panels[i, 0].yaxis.set_label_coords(x_offset, 0.5)
     panels[0, 0].set_yticks([])
+
+
+def _inner_ticks(low: float, high: float) -> list[float]:
+    """Return round values away from the ends, where the labels of neighbouring panels would meet."""
+    margin = 0.1 * (high - low)
+    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in ticks if low + margin < tick < high - margin]
 
 
 def _mark_point(panels: NDArray[np.object_], point: Array) -> None:
@@ -255,7 +269,6 @@ def plot_trace(
     with paper_style():
         figure = new_figure(PAGE_WIDTH, 0.6 + 0.95 * n)
         panels = figure.subplots(n, 1, sharex=True, squeeze=False)[:, 0]
-        figure.get_layout_engine().set(h_pad=0.025, hspace=0.0)
         for i, panel in enumerate(panels):
             alpha = float(np.clip(6 / chain.shape[1], 0.1, 0.8))
             panel.plot(steps, chain[:, :, i], color=BLUE, linewidth=0.4, alpha=alpha, rasterized=True)
@@ -277,95 +290,10 @@ def plot_trace(
 
 
 def _trace_limits(walkers: Array, burn_in: int) -> tuple[float, float]:
-    """Return limits that hold all samples used and most of those before: one lost walker does not rule them."""
+    """Return limits that hold all samples used and most of those before, but not one lost walker."""
     low, high = np.nanpercentile(walkers, [0.5, 99.5])
     used = walkers[burn_in:]
     if burn_in and used.size:
         low, high = min(low, np.nanmin(used)), max(high, np.nanmax(used))
     margin = 0.12 * (high - low) or 0.5
     return float(low - margin), float(high + margin)
-
-
-def plot_sfh(
-    times: ArrayLike,
-    cumulative_mass: ArrayLike,
-    path: str | Path,
-    *,
-    weights: ArrayLike | None = None,
-    best_fit: ArrayLike | None = None,
-    formed_mass: ArrayLike | None = None,
-    title: str = "",
-) -> Path:
-    """Draw a star-formation history: mass formed and star-formation rate over lookback time.
-
-    Parameters
-    ----------
-    times : (n_times,) array_like
-        Time since the Big Bang in Gyr, increasing; the last one is the time of observation.
-    cumulative_mass : (n_samples, n_times) array_like
-        Fraction of the stellar mass formed before each time, in [0, 1], for each posterior sample.
-    path : str or Path
-        File to write.
-    weights : (n_samples,) array_like, optional
-        Weights of the samples.
-    best_fit : (n_times,) array_like, optional
-        Cumulative fraction of the best fit.
-    formed_mass : float or (n_samples,) array_like, optional
-        Stellar mass formed in Msun. With it the rate is in Msun/yr, otherwise in fractions per Gyr.
-    title : str
-        Name of the object.
-
-    Returns
-    -------
-    Path
-        The file, written whole.
-
-    Raises
-    ------
-    ValueError
-        Where the shapes disagree or the times do not increase.
-    """
-    times = np.asarray(times, dtype=float)
-    cumulative = np.atleast_2d(np.asarray(cumulative_mass, dtype=float))
-    if cumulative.shape[1:] != times.shape or not (np.diff(times) > 0).all():
-        msg = f"cumulative_mass has shape {cumulative.shape}; expected (n_samples, {times.size}), times increasing"
-        raise ValueError(msg)
-    mass = 1.0 if formed_mass is None else np.asarray(formed_mass, dtype=float).reshape(-1, 1) / 1e9
-    rate = mass * np.diff(cumulative, axis=1) / np.diff(times)
-    lookback = times[-1] - times
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 3.0)
-        left, right = figure.subplots(1, 2, sharex=True)
-        _draw_bands(left, lookback, weighted_quantiles(cumulative, _BANDS, weights), None)
-        bands = weighted_quantiles(rate, _BANDS, weights)
-        _draw_bands(right, lookback, np.concatenate([bands, bands[:, -1:]], axis=1), "steps-post")
-        if best_fit is not None:
-            left.plot(lookback, np.asarray(best_fit), color=RED, linewidth=1, ls="--", label="Best fit")
-            best_rate = np.diff(np.asarray(best_fit)) / np.diff(times) * np.median(mass)
-            right.step(lookback, [*best_rate, best_rate[-1]], where="post", color=RED, linewidth=1, ls="--")
-        left.set(ylim=(0, 1.03), ylabel="Fraction of the mass formed")
-        unit = "Gyr$^{-1}$" if formed_mass is None else r"$M_\odot$ yr$^{-1}$"
-        # A burst allowed in few samples may reach far above all others; the 68 % band is always whole.
-        highest = 1.08 * min(np.max(bands[4]), 2.5 * np.max(bands[3]))
-        right.set(ylim=(0, highest if highest > 0 else 1.0))
-        right.set_ylabel((r"SFR / $M_\mathrm{formed}$" if formed_mass is None else "SFR") + f" [{unit}]")
-        left.legend(loc="upper left")
-        for axes in (left, right):
-            _time_axes(axes, times[-1], lookback)
-        header(left, title, [])
-        return save_figure(figure, path)
-
-
-def _draw_bands(axes: Axes, lookback: Array, bands: Array, drawstyle: str | None) -> None:
-    step = {"step": "post"} if drawstyle else {}
-    axes.fill_between(lookback, bands[0], bands[4], color=BLUE, alpha=0.18, linewidth=0, label="95 %", **step)
-    axes.fill_between(lookback, bands[1], bands[3], color=BLUE, alpha=0.35, linewidth=0, label="68 %", **step)
-    axes.plot(lookback, bands[2], color=BLUE, linewidth=1.3, label="Median", drawstyle=drawstyle or "default")
-
-
-def _time_axes(axes: Axes, today: float, lookback: Array) -> None:
-    axes.set_xlim(float(lookback[0]), 0.0)
-    axes.set_xlabel("Lookback time [Gyr]")
-    axes.tick_params(which="both", right=True)
-    top = axes.secondary_xaxis("top", functions=(lambda t: today - t, lambda t: today - t))
-    top.set_xlabel("Age of the Universe [Gyr]", labelpad=3)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
@@ -19,13 +21,11 @@ from orchestrator.report.style import (
     GREY,
     RED,
     SKY,
-    goodness_of_fit,
-    header,
     new_figure,
     paper_style,
-    place_labels,
     save_figure,
 )
+from orchestrator.report.text_placement import goodness_of_fit, header, place_labels
 
 __all__ = ["PhotometryFigureData", "plot_photometry"]
 
@@ -89,7 +89,8 @@ class PhotometryFigureData:
                 msg += f"{len(self.names)} filters"
                 raise ValueError(msg)
         if np.shape(self.sed_flux) != np.shape(self.sed_wavelength):
-            msg = f"sed_flux has shape {np.shape(self.sed_flux)}, sed_wavelength {np.shape(self.sed_wavelength)}"
+            shapes = np.shape(self.sed_flux), np.shape(self.sed_wavelength)
+            msg = f"sed_flux has shape {shapes[0]}, sed_wavelength {shapes[1]}"
             raise ValueError(msg)
 
     @property
@@ -106,7 +107,8 @@ class PhotometryFigureData:
     def residuals(self) -> Array:
         """(data - model) / error; NaN where the error is not finite and positive."""
         usable = np.isfinite(self.uncertainty) & (self.uncertainty > 0)
-        return np.where(usable, (self.flux - self.model_flux) / np.where(usable, self.uncertainty, 1.0), np.nan)
+        scale = np.where(usable, self.uncertainty, 1.0)
+        return np.where(usable, (self.flux - self.model_flux) / scale, np.nan)
 
     @property
     def below_zero(self) -> NDArray[np.bool_]:
@@ -137,7 +139,6 @@ def plot_photometry(data: PhotometryFigureData, path: str | Path) -> Path:
     with paper_style():
         figure = new_figure()
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
-        figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)
         _set_axes(data, upper)
         _draw_model(data, upper)
         _draw_data(data, upper)
@@ -170,7 +171,7 @@ def _set_axes(data: PhotometryFigureData, axes: Axes) -> None:
 
 
 def _sed_range(data: PhotometryFigureData, low: float, high: float) -> Array:
-    """Return low and high percentiles of the SED within the bands: lines and the far UV do not rule the axis."""
+    """Return low and high percentiles of the SED within the bands: the far UV does not rule the axis."""
     microns = data.sed_wavelength / ANGSTROM_PER_MICRON
     inside = data.sed_flux[(microns >= low) & (microns <= high) & (data.sed_flux > 0)]
     if not inside.size:
@@ -179,13 +180,13 @@ def _sed_range(data: PhotometryFigureData, low: float, high: float) -> Array:
     return np.array([max(np.percentile(inside, 2), floor), np.percentile(inside, 98)])
 
 
-def _plain_ticks(axis: object, span: float) -> None:
+def _plain_ticks(axis: Axis, span: float) -> None:
     """Label a short logarithmic axis at 1, 2, 5 with plain numbers; a long one keeps its powers of ten."""
     if span > 300:
         return
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if span > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)))  # type: ignore[attr-defined]
-    axis.set_major_formatter(FuncFormatter(_tick_text))  # type: ignore[attr-defined]
-    axis.set_minor_formatter(NullFormatter())  # type: ignore[attr-defined]
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)))
+    axis.set_major_formatter(FuncFormatter(_tick_text))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _tick_text(value: float, _position: int) -> str:
@@ -210,7 +211,7 @@ def _draw_data(data: PhotometryFigureData, axes: Axes) -> None:
     half = 0.5 * np.nan_to_num(data.bandwidth) / ANGSTROM_PER_MICRON
     shown, point = data.shown_flux, data.is_detection & ~data.below_zero
     error = np.where(np.isfinite(data.uncertainty), data.uncertainty, 0.0)
-    bars = {"ls": "none", "elinewidth": 0.9, "zorder": 4}
+    bars: dict[str, Any] = {"ls": "none", "elinewidth": 0.9, "zorder": 4}
     axes.errorbar(
         data.microns[point], shown[point], yerr=error[point], xerr=half[point], color=BLACK, marker="o",
         markersize=4.2, capsize=0, **bars,
@@ -245,8 +246,8 @@ def _draw_residuals(data: PhotometryFigureData, axes: Axes) -> None:
     positive = detected & ~data.below_zero
     for select, colour in ((positive, BLACK), (detected & data.below_zero, GREY)):
         axes.errorbar(
-            data.microns[select], residuals[select], yerr=1.0, color=colour, ls="none", marker="o", markersize=4.2,
-            elinewidth=0.9,
+            data.microns[select], residuals[select], yerr=1.0, color=colour, ls="none", marker="o",
+            markersize=4.2, elinewidth=0.9,
         )  # fmt: skip
     for select, direction in ((data.is_upper_limit, -1), (data.is_lower_limit, 1)):
         for x, y in zip(data.microns[select], residuals[select], strict=True):
@@ -269,7 +270,7 @@ def _name_filters(data: PhotometryFigureData, axes: Axes) -> None:
         if row >= 0:
             axes.annotate(
                 name, xy=(x, 0), xycoords=("data", "axes fraction"), xytext=(0, 4 + 9 * row), va="bottom",
-                textcoords="offset points", ha="center", fontsize=size, color=GREY, zorder=6, parse_math=False,
+                textcoords="offset points", ha="center", fontsize=size, color=GREY, parse_math=False,
             )  # fmt: skip
 
 
@@ -287,8 +288,8 @@ def _magnitude_axis(data: PhotometryFigureData, axes: Axes) -> None:
 
 
 def _legend(data: PhotometryFigureData, axes: Axes) -> None:
-    def marker(label: str, colour: str, shape: str, **more: object) -> Line2D:
-        return Line2D([], [], color=colour, marker=shape, ls="none", label=label, **more)  # type: ignore[arg-type]
+    def marker(label: str, colour: str, shape: str, **more: Any) -> Line2D:
+        return Line2D([], [], color=colour, marker=shape, ls="none", label=label, **more)
 
     handles = [marker("Data", BLACK, "o", markersize=4.2)]
     if data.is_upper_limit.any():

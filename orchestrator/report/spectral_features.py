@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
-from orchestrator.report.style import BLUE, GREY, place_labels
+from orchestrator.report.style import BLUE, GREY
+from orchestrator.report.text_placement import place_labels
 
 __all__ = ["ABSORPTION_FEATURES", "EMISSION_LINES", "Feature", "mark_features"]
 
@@ -55,6 +56,7 @@ ABSORPTION_FEATURES = (
     Feature(5337.0, "Fe"),
 )
 _LABEL_SIZE = 7.0
+_BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6}
 
 
 def mark_features(axes: Axes, *, emission: bool, absorption: bool) -> None:
@@ -85,10 +87,10 @@ def _mark_row(axes: Axes, features: tuple[Feature, ...], top: float, colour: str
     transform = blended_transform_factory(axes.transData, axes.transAxes)
     for feature in np.array(inside, dtype=object)[rows == 0]:
         axes.plot(
-            [feature.wavelength] * 2, [top - 0.075, top - 0.05], color=colour, linewidth=0.8, transform=transform,
-            zorder=6,
+            [feature.wavelength] * 2, [top - 0.075, top - 0.05], color=colour, linewidth=0.8, zorder=6,
+            transform=transform,
         )  # fmt: skip
         axes.text(
             feature.wavelength, top, feature.label, ha="center", va="top", fontsize=_LABEL_SIZE, color=colour,
-            transform=transform, zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
+            transform=transform, zorder=6, bbox=_BACKGROUND,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,12 +22,11 @@ from orchestrator.report.style import (
     PURPLE,
     RED,
     SKY,
-    goodness_of_fit,
-    header,
     new_figure,
     paper_style,
     save_figure,
 )
+from orchestrator.report.text_placement import goodness_of_fit, header
 
 __all__ = ["SpectrumFigureData", "masked_runs", "plot_spectrum", "robust_limits"]
 
@@ -170,7 +170,6 @@ def plot_spectrum(data: SpectrumFigureData, path: str | Path) -> Path:
     with paper_style():
         figure = new_figure()
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
-        figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)
         upper.set_xlim(float(data.wavelength[0]), float(data.wavelength[-1]))
         _shade_masked(data, (upper, lower))
         _draw_flux(data, upper)
@@ -241,12 +240,12 @@ def _interior(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _scaled_continuum(data: SpectrumFigureData, low: float, high: float, scale: float) -> Array:
     """Return the polynomial at the level of the model, so that it can share the axis."""
-    continuum = np.asarray(data.continuum, dtype=float)
+    continuum: Array = np.asarray(data.continuum, dtype=float)
     use = data.good_pixels & np.isfinite(data.model) & np.isfinite(continuum)
     if not use.any() or np.median(continuum[use]) == 0:
         return np.full_like(continuum, np.nan)
-    level = np.median(scale * data.model[use])
-    curve = level * continuum / np.median(continuum[use])
+    level = float(np.median(scale * data.model[use]))
+    curve = level * continuum / float(np.median(continuum[use]))
     return np.where((curve >= low) & (curve <= high), curve, np.nan)
 
 
@@ -263,7 +262,7 @@ def _legend(data: SpectrumFigureData, axes: Axes) -> None:
         handles.append(Patch(color=LIGHT_GREY, alpha=0.6, linewidth=0, label="Not fitted"))
     axes.legend(
         handles=handles, loc="lower right", ncols=len(handles), borderaxespad=0.7, borderpad=0.2,
-        handlelength=1.6, columnspacing=1.4, frameon=True, framealpha=0.85, facecolor="white", edgecolor="none",
+        handlelength=1.6, columnspacing=1.4, frameon=True, framealpha=0.85, edgecolor="none",
     ).set_zorder(6)  # fmt: skip
 
 
@@ -277,7 +276,7 @@ def _draw_residuals(data: SpectrumFigureData, axes: Axes) -> None:
             axes.axhline(sign * level, color=RED, linewidth=0.7, ls=style, zorder=3)
     axes.axhline(0, color=RED, linewidth=0.8, zorder=3)
     ignored = np.isfinite(residuals) & ~data.good_pixels
-    points = {"ls": "none", "marker": ".", "markeredgewidth": 0}
+    points: dict[str, Any] = {"ls": "none", "marker": ".", "markeredgewidth": 0}
     axes.plot(data.wavelength[ignored], residuals[ignored], color=GREY, markersize=2, alpha=0.6, **points)
     axes.plot(data.wavelength[good], residuals[good], color=BLACK, markersize=2.2, alpha=0.8, **points)
     axes.set_ylim(-limit, limit)
@@ -288,9 +287,16 @@ def _draw_residuals(data: SpectrumFigureData, axes: Axes) -> None:
 
 def _observed_axis(data: SpectrumFigureData, axes: Axes) -> None:
     factor = 1.0 + data.redshift
+
+    def to_observed(wavelength: Any) -> Any:
+        return wavelength * factor
+
+    def to_rest(wavelength: Any) -> Any:
+        return wavelength / factor
+
     axes.tick_params(which="both", top=data.redshift == 0, right=True)
     if data.redshift == 0:
         return
-    top = axes.secondary_xaxis("top", functions=(lambda x: x * factor, lambda x: x / factor))
+    top = axes.secondary_xaxis("top", functions=(to_observed, to_rest))
     top.tick_params(which="both", direction="out")  # inwards they would cross the marked features
     top.set_xlabel(r"Observed wavelength [$\mathrm{\AA}$]", labelpad=3)

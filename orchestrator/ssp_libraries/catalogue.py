@@ -129,8 +129,8 @@ def known_library(name: str) -> KnownLibrary:
     if entry is None:
         msg = (
             f"unknown SSP library {name!r} (SSPModel); a library that is not known by name is read from a "
-            "FITS, "
-            f"HDF5 or npz file, given as SSPModel or found in SSPDir{nearest_known(name, KNOWN_LIBRARIES)}"
+            "file "
+            f"(FITS, HDF5, npz), given as SSPModel or found in SSPDir{nearest_known(name, KNOWN_LIBRARIES)}"
         )
         raise LibraryError(msg)
     return entry

@@ -14,6 +14,9 @@ from orchestrator.config.values import ValueEntry, default_values, render_values
 from orchestrator.errors import ConfigError
 from orchestrator.paths import module_file
 
+VELOCITY = "[kinematics]\nlos_vel = -{0} {0}\nlos_sigma = 30\nlos_h3 = 0\nlos_h4 = 0\n"
+"""A values file in which only the velocity varies."""
+
 
 def test_a_pipeline_of_two_stages(kin_dust, sfh_spectra, tmp_path):
     first, second = build_stages([kin_dust, sfh_spectra], directory=tmp_path)
@@ -99,7 +102,8 @@ def test_wrong_cores(kin_dust, tmp_path, wrong):
 def test_lists_of_the_wrong_length(kin_dust, tmp_path):
     with pytest.raises(ConfigError) as caught:
         build_stages([kin_dust], [1, 2], ["a", "b"], "c", directory=tmp_path)
-    assert [fault.split()[0] for fault in caught.value.faults] == ["n_cores_list", "ini_files", "ini_values_files"]
+    named = [fault.split()[0] for fault in caught.value.faults]
+    assert named == ["n_cores_list", "ini_files", "ini_values_files"]
     assert "has 2 entries, but there are 1 configurations" in caught.value.faults[0]
 
 
@@ -113,8 +117,10 @@ def test_two_modules_separated_by_a_comma_share_one_mass(joint, tmp_path):
     (stage,) = build_stages([joint], directory=tmp_path)
     assert [module.name for module in stage.modules] == ["FullSpectralFit_blue", "SFHPhotometry"]
     assert stage.modules[0].class_name == "FullSpectralFit"
-    assert [module.options["amplitude"] for module in stage.modules] == ["sampled", "sampled"]
-    names = [(parameter.section, parameter.name) for parameter in declared_parameters(stage)]
+    for name in ("FullSpectralFit_blue", "SFHPhotometry"):
+        joint[name]["amplitude"] = "sampled"
+    (sampled,) = build_stages([joint], directory=tmp_path)
+    names = [(parameter.section, parameter.name) for parameter in declared_parameters(sampled)]
     assert names.count(("stars.sfh", "log10_stellar_mass")) == 1
     assert stage.sections["pipeline"]["likelihoods"] == "FullSpectralFit_blue SFHPhotometry"
 
@@ -189,8 +195,9 @@ def test_values_inline_from_a_file_and_by_default(kin_dust, tmp_path):
     (stage,) = build_stages([kin_dust], directory=tmp_path)
     assert stage_values(stage).get("kinematics", "los_sigma") == ValueEntry(10.0, 100.0, 300.0)
     assert stage_values(stage).get("dust.extinction", "a_v") == ValueEntry.fixed(0.0)
+    assert stage.values_file is None  # so that no file is written, which a second run would find beside them
 
-    (tmp_path / "start.ini").write_text("[kinematics]\nlos_vel = -5 5\nlos_sigma = 30\nlos_h3 = 0\nlos_h4 = 0\n")
+    (tmp_path / "start.ini").write_text(VELOCITY.format(5))
     with pytest.raises(ConfigError, match="values are given twice"):
         build_stages([kin_dust], directory=tmp_path)
     del kin_dust["values"]
@@ -199,8 +206,8 @@ def test_values_inline_from_a_file_and_by_default(kin_dust, tmp_path):
 
 
 def test_ini_values_files_take_the_place_of_the_configured_one(kin_dust, tmp_path):
-    (tmp_path / "start.ini").write_text("[kinematics]\nlos_vel = -5 5\nlos_sigma = 30\nlos_h3 = 0\nlos_h4 = 0\n")
-    (tmp_path / "other.ini").write_text("[kinematics]\nlos_vel = -9 9\nlos_sigma = 30\nlos_h3 = 0\nlos_h4 = 0\n")
+    (tmp_path / "start.ini").write_text(VELOCITY.format(5))
+    (tmp_path / "other.ini").write_text(VELOCITY.format(9))
     (stage,) = build_stages([kin_dust], ini_values_files=["other.ini"], directory=tmp_path)
     assert stage.values_file == tmp_path / "other.ini"
     assert stage_values(stage).get("kinematics", "los_vel") == ValueEntry(-9.0, 0.0, 9.0)
@@ -209,7 +216,7 @@ def test_ini_values_files_take_the_place_of_the_configured_one(kin_dust, tmp_pat
 
 
 def test_a_ready_ini_file(spectrum, tmp_path):
-    (tmp_path / "values.ini").write_text("[kinematics]\nlos_vel = -5 5\nlos_sigma = 30\nlos_h3 = 0\nlos_h4 = 0\n")
+    (tmp_path / "values.ini").write_text(VELOCITY.format(5))
     path = tmp_path / "ready.ini"
     path.write_text(
         "[runtime]\nsampler = emcee\n[emcee]\nwalkers = 8\n[output]\nfilename = chain\n"

@@ -61,7 +61,8 @@ def test_a_configuration_that_is_no_dictionary(config, tmp_path):
 
 def test_a_section_that_is_no_dictionary(kin_dust, tmp_path):
     kin_dust["maxlike"] = 3
-    assert one_fault(kin_dust, tmp_path) == "stage 1: section 'maxlike': expected a dictionary of options, found 3"
+    expected = "stage 1: section 'maxlike': expected a dictionary of options, found 3"
+    assert one_fault(kin_dust, tmp_path) == expected
 
 
 def test_unknown_sampler(kin_dust, tmp_path):
@@ -173,7 +174,8 @@ def test_the_values_file_of_the_run_is_not_the_users(kin_dust, tmp_path):
 
 def test_values_file_with_faults(kin_dust, tmp_path):
     (tmp_path / "start.ini").write_text(
-        "[kinematics]\nlos_vel = -500 0 500\nlos_h3 = 0\nlos_h4 = 0\n[dust.extinction]\na_v = 0 1\n[stars.sfh]\nt0 = 1 2\n"
+        "[kinematics]\nlos_vel = -500 0 500\nlos_h3 = 0\nlos_h4 = 0\n[dust.extinction]\na_v = 0 1\n"
+        "[stars.sfh]\nt0 = 1 2\n"
     )
     text = "\n".join(faults_of([kin_dust], tmp_path))
     assert "parameter kinematics/los_sigma is missing from" in text
@@ -184,7 +186,8 @@ def test_values_file_with_faults(kin_dust, tmp_path):
 
 
 def test_nothing_varies(kin_dust, tmp_path):
-    (tmp_path / "start.ini").write_text("[kinematics]\nlos_vel = 0\nlos_sigma = 100\nlos_h3 = 0\nlos_h4 = 0\n")
+    fixed = "".join(f"{name} = 1\n" for name in ("los_vel", "los_sigma", "los_h3", "los_h4"))
+    (tmp_path / "start.ini").write_text(f"[kinematics]\n{fixed}")
     assert "no parameter varies" in one_fault(kin_dust, tmp_path)
     kin_dust["runtime"]["sampler"] = "test"
     assert len(build_stages([kin_dust], directory=tmp_path)) == 1

@@ -21,9 +21,10 @@ def test_every_option_has_a_description():
 
 
 def test_names_are_read_without_regard_to_capitals():
-    options = parse_options("KinDust", {"inputspectrum": "a.dat", "sspmodel": "MIUSCAT", "wlrange": "3500 9000"})
-    assert options.wl_range == (3500.0, 9000.0)
-    assert parse_options("KinDust", {"input_spectrum": "a.dat", "ssp_model": "MIUSCAT"}).ssp_model == "MIUSCAT"
+    lower = {"inputspectrum": "a.dat", "sspmodel": "MIUSCAT", "wlrange": "3500 9000"}
+    assert parse_options("KinDust", lower).wl_range == (3500.0, 9000.0)
+    python = {"input_spectrum": "a.dat", "ssp_model": "MIUSCAT"}
+    assert parse_options("KinDust", python).ssp_model == "MIUSCAT"
 
 
 def test_the_same_option_in_two_spellings_is_a_fault():
@@ -32,7 +33,8 @@ def test_the_same_option_in_two_spellings_is_a_fault():
 
 
 @pytest.mark.parametrize(
-    "given", [[3500, 9000], (3500.0, 9000.0), np.array([3500.0, 9000.0]), "3500 9000", "3500, 9000", "[3500, 9000]"]
+    "given",
+    [[3500, 9000], (3500.0, 9000.0), np.array([3500.0, 9000.0]), "3500 9000", "3500, 9000", "[3500, 9000]"],
 )
 def test_ranges_in_every_form(given):
     assert parse_options("KinDust", {**KIN_DUST, "wlRange": given}).wl_range == (3500.0, 9000.0)
@@ -63,7 +65,9 @@ def test_values_as_cosmosis_and_python_give_them(option, given, name, expected):
     assert type(value) is type(expected)
 
 
-@pytest.mark.parametrize("given", [[0.3, 0.6], "0.3 0.6", "0.3, 0.6", np.array([0.3, 0.6]), "mass_fraction=[0.3, 0.6]"])
+@pytest.mark.parametrize(
+    "given", [[0.3, 0.6], "0.3 0.6", "0.3, 0.6", np.array([0.3, 0.6]), "mass_fraction=[0.3, 0.6]"]
+)
 def test_sfh_arguments_in_every_form(given):
     options = parse_options("SFHPhotometry", {**PHOTOMETRY, "SFHModel": "FixedMassFracSFH", "SFHArgs": given})
     assert options.sfh_args == (0.3, 0.6)

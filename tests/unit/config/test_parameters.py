@@ -31,7 +31,8 @@ def test_two_moments_fix_the_higher_ones():
 
 def test_polynomials_are_parameters_only_if_sampled():
     sampled = declared("FullSpectralFit", **SPECTRUM, legendre_deg=3)
-    assert [name for section, name in sampled if section == "legendre"] == ["legendre_1", "legendre_2", "legendre_3"]
+    names = [name for section, name in sampled if section == "legendre"]
+    assert names == ["legendre_1", "legendre_2", "legendre_3"]
     profiled = declared("FullSpectralFit", **SPECTRUM, legendre_deg=3, legendre_mode="profiled")
     assert not [key for key in profiled if key[0] == "legendre"]
     assert not [key for key in declared("SFHSpectra", **SPECTRUM, legendre_deg=3) if key[0] == "legendre"]
@@ -60,6 +61,7 @@ def test_times_end_today():
 
 
 def test_the_dust_range_stays_inside_the_photometric_grid():
-    given = {"inputPhotometry": "a", "SSPModel": "PopStar", "SFHModel": "ExponentialSFH", "ExtinctionLaw": "ccm89"}
+    given = {"inputPhotometry": "a", "SSPModel": "PopStar"}
+    given |= {"SFHModel": "ExponentialSFH", "ExtinctionLaw": "ccm89"}
     assert declared("SFHPhotometry", **given, a_v_max=0.5)["dust.extinction", "a_v"].upper == 0.5
     assert declared("SFHPhotometry", **given)["dust.extinction", "a_v"].upper == 2.0

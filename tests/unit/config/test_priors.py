@@ -48,7 +48,9 @@ def test_a_tabulated_prior_keeps_its_file(tmp_path):
 
 def test_all_faults_at_once(tmp_path):
     path = tmp_path / "priors.ini"
-    path.write_text("[k]\na = gaussian 1\nb = lognormal 0 1\nc = gaussian 1 0\nd = uniform 2 1\ne = uniform 1 x\nf =\n")
+    path.write_text(
+        "[k]\na = gaussian 1\nb = lognormal 0 1\nc = gaussian 1 0\nd = uniform 2 1\ne = uniform 1 x\nf =\n"
+    )
     with pytest.raises(ConfigError) as caught:
         read_priors(path)
     text = str(caught.value)
@@ -64,7 +66,9 @@ def test_all_faults_at_once(tmp_path):
 
 
 def test_names_and_starts_are_checked_against_the_values():
-    priors = parse_priors("[k]\nsigme = gaussian 1 1\nh3 = gaussian 0 1\nsigma = uniform 200 300\nv = exponential 1\n")
+    priors = parse_priors(
+        "[k]\nsigme = gaussian 1 1\nh3 = gaussian 0 1\nsigma = uniform 200 300\nv = exponential 1\n"
+    )
     faults = check_priors(priors, VALUES, "priors.ini")
     assert "k/sigme is not in the values file; did you mean 'k/sigma'?" in faults[0]
     assert "k/h3 is fixed in the values file" in faults[1]

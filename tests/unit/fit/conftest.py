@@ -29,7 +29,16 @@ c = 2.5
 
 
 def chain_text(
-    samples, post, *, sampler="emcee", walkers=1, columns=None, prior=None, tail="#complete=1\n", values=VALUES, metadata=""
+    samples,
+    post,
+    *,
+    sampler="emcee",
+    walkers=1,
+    columns=None,
+    prior=None,
+    tail="#complete=1\n",
+    values=VALUES,
+    metadata="",
 ):
     """Return the text of a results file; `columns` are further columns by name."""
     samples, post = np.atleast_2d(samples), np.atleast_1d(post)
@@ -37,8 +46,16 @@ def chain_text(
     extra = dict(columns or {})
     names = [f"toy--{'ab'[i]}" for i in range(samples.shape[1])] + [*extra, "prior", "post"]
     table = np.column_stack([samples, *extra.values(), prior, post])
-    header = "#" + "\t".join(names) + f"\n#sampler={sampler}\n#n_varied={samples.shape[1]}\n#walkers={walkers}\n{metadata}"
-    for name, text in (("PARAMS", PARAMS.format(sampler=sampler, walkers=walkers)), ("VALUES", values), ("PRIORS", "")):
+    header = (
+        "#"
+        + "\t".join(names)
+        + f"\n#sampler={sampler}\n#n_varied={samples.shape[1]}\n#walkers={walkers}\n{metadata}"
+    )
+    for name, text in (
+        ("PARAMS", PARAMS.format(sampler=sampler, walkers=walkers)),
+        ("VALUES", values),
+        ("PRIORS", ""),
+    ):
         lines = "".join(f"## {line}\n" for line in text.splitlines())
         header += f"## START_OF_{name}_INI\n{lines}## END_OF_{name}_INI\n"
     rows = "".join("\t".join(str(float(x)) for x in row) + "\n" for row in table)

@@ -49,7 +49,11 @@ def test_weights_of_samplers_that_weight(write_chain, sampler, columns, expected
 
 def test_nested_sampler_uses_its_last_nsample_rows(write_chain):
     path = write_chain(
-        np.zeros((3, 2)), np.zeros(3), sampler="multinest", columns={"weight": [5.0, 1.0, 1.0]}, tail="#nsample=2\n#complete=1\n"
+        np.zeros((3, 2)),
+        np.zeros(3),
+        sampler="multinest",
+        columns={"weight": [5.0, 1.0, 1.0]},
+        tail="#nsample=2\n#complete=1\n",
     )
     np.testing.assert_allclose(read_chain(path).weights, [0.0, 0.5, 0.5])
 
@@ -74,7 +78,9 @@ def test_glued_row_names_its_number(write_chain):
         read_chain(path)
 
 
-@pytest.mark.parametrize(("text", "fault"), [("", "no CosmoSIS"), ("1 2 3\n", "no CosmoSIS"), ("#a--b\tpost\n", "no sample")])
+@pytest.mark.parametrize(
+    ("text", "fault"), [("", "no CosmoSIS"), ("1 2 3\n", "no CosmoSIS"), ("#a--b\tpost\n", "no sample")]
+)
 def test_what_is_no_chain_is_refused(tmp_path, text, fault):
     path = tmp_path / "x.txt"
     path.write_text(text)
@@ -87,8 +93,11 @@ def test_missing_file(tmp_path):
         read_chain(tmp_path / "none.txt")
 
 
-def test_chains_of_several_processes_are_joined_in_order(write_chain, tmp_path):
+def test_chains_of_several_processes_are_joined_step_by_step(write_chain, tmp_path):
     for number, value in ((10, 3.0), (2, 2.0), (1, 1.0)):
-        write_chain([[value, 0.0]], [-1.0], name=f"fit_{number}.txt", sampler="metropolis")
+        samples = [[value, 0.0], [value + 10, 0.0]]
+        write_chain(samples, [-1.0, -1.0], name=f"fit_{number}.txt", sampler="metropolis")
     write_chain([[9.0, 0.0]], [-1.0], name="fit_values.txt", sampler="metropolis")
-    assert read_chain(tmp_path / "fit.txt").samples[:, 0].tolist() == [1.0, 2.0, 3.0]
+    chain = read_chain(tmp_path / "fit.txt")
+    assert chain.samples[:, 0].tolist() == [1.0, 2.0, 3.0, 11.0, 12.0, 13.0]
+    assert chain.n_walkers == 3

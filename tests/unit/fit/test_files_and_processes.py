@@ -63,9 +63,9 @@ def test_results_are_set_aside_under_free_numbers(stage):
 
 
 def test_lock_refuses_a_second_holder_and_names_the_first(stage):
-    with hold_lock(stage.paths):
-        with pytest.raises(StageError, match=f"Another run is writing .*process {os.getpid()} on"), hold_lock(stage.paths):
-            pass
+    refused = pytest.raises(StageError, match=f"Another run is writing .*process {os.getpid()} on")
+    with hold_lock(stage.paths), refused, hold_lock(stage.paths):
+        pass
     with hold_lock(stage.paths):
         pass
 
@@ -75,7 +75,10 @@ def test_lock_makes_the_folder_and_refuses_one_that_cannot_be_made(stage, tmp_pa
     with hold_lock(deep):
         assert deep.directory.is_dir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(StageError, match="cannot be written"), hold_lock(StagePaths(tmp_path / "file" / "fit.txt")):
+    with (
+        pytest.raises(StageError, match="cannot be written"),
+        hold_lock(StagePaths(tmp_path / "file" / "fit.txt")),
+    ):
         pass
 
 
@@ -96,7 +99,10 @@ def test_missing_values_file_is_written_once(stage, tmp_path):
 
 def test_output_and_exit_code_of_a_command(tmp_path):
     log = tmp_path / "log"
-    code = "import os, sys; print('out', os.environ['OMP_NUM_THREADS']); print('err', file=sys.stderr); sys.exit(4)"
+    code = (
+        "import os, sys; print('out', os.environ['OMP_NUM_THREADS']); print('err', "
+        "file=sys.stderr); sys.exit(4)"
+    )
     assert run_logged([sys.executable, "-c", code], log) == 4
     assert sorted(log.read_text().split("\n")) == ["", "err", "out 1"]
 

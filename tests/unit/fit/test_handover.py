@@ -39,7 +39,9 @@ def finished(write_chain, tmp_path):
     def make(sampler="emcee", centre=(1.0, 2.0), name="first"):
         rng = np.random.default_rng(1)
         n = 4000 if sampler == "emcee" else 1
-        samples = np.array(centre) + np.array([0.2, 0.1]) * (rng.standard_normal((n, 2)) if n > 1 else 0.0)
+        samples = np.array(centre) + np.array([0.2, 0.1]) * (
+            rng.standard_normal((n, 2)) if n > 1 else np.zeros((1, 2))
+        )
         post = -0.5 * np.sum(((samples - centre) / [0.2, 0.1]) ** 2, axis=1)
         chain = read_chain(write_chain(samples, post, name=f"{name}.txt", sampler=sampler, walkers=8))
         summary = summarize_results(chain)

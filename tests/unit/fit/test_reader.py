@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import ChainError, ConfigError
-from orchestrator.fit.reader import Reader, load_module_class
+from orchestrator.fit.module_file import load_module_class
+from orchestrator.fit.reader import Reader
 
 SAMPLES = np.array([[1.0, 0.0], [2.0, 0.5], [3.0, 1.0], [4.0, 1.5]])
 POST = np.array([-4.0, -3.0, -5.0, -np.inf])
@@ -44,7 +45,10 @@ def test_maximum_likelihood_is_not_maximum_posterior(reader):
 def test_constants_are_filled_in(reader):
     assert reader.get_max_posterior_solution() == {"toy--a": 2.0, "toy--b": 0.5, "toy--c": 2.5}
     assert reader.solution_to_dict(0, add_fixed=False) == {"toy--a": 1.0, "toy--b": 0.0}
-    assert reader.solution_to_dict({"toy--c": 1.0}, extra_params={"x--y": 3.0}) == {"toy--c": 1.0, "x--y": 3.0}
+    assert reader.solution_to_dict({"toy--c": 1.0}, extra_params={"x--y": 3.0}) == {
+        "toy--c": 1.0,
+        "x--y": 3.0,
+    }
 
 
 def test_datablock_holds_doubles(reader):
@@ -70,7 +74,9 @@ def test_from_ini_file_finds_results_and_values(write_chain, tmp_path):
     write_chain(SAMPLES, POST)
     (tmp_path / "v.ini").write_text("[toy]\na = 0 1 9\nb = 0 1 9\nc = 7.5\n")
     ini = tmp_path / "fit.ini"
-    ini.write_text("[runtime]\nsampler = emcee\n[output]\nfilename = fit\n[pipeline]\nmodules = Toy\nvalues = v.ini\n")
+    ini.write_text(
+        "[runtime]\nsampler = emcee\n[output]\nfilename = fit\n[pipeline]\nmodules = Toy\nvalues = v.ini\n"
+    )
     reader = Reader.from_ini_file(ini)
     assert reader.get_max_posterior_solution() == {"toy--a": 2.0, "toy--b": 0.5, "toy--c": 7.5}
 

@@ -23,7 +23,9 @@ def test_scales_are_the_conditional_widths():
 
 def test_scales_at_an_edge_use_the_side_that_exists():
     peak = np.array([1.0, 2.0, 0.0])
-    scales = curvature_scales(lambda p: log_posterior(p) + 10 * p[2] if p[2] < 0 else -p[2], peak, LOWER, UPPER)
+    scales = curvature_scales(
+        lambda p: log_posterior(p) + 10 * p[2] if p[2] < 0 else -p[2], peak, LOWER, UPPER
+    )
     assert np.all(np.isfinite(scales))
     assert np.all(scales > 0)
 

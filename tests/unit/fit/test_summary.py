@@ -8,7 +8,8 @@ import pytest
 from orchestrator.errors import ChainError
 from orchestrator.fit.best_fit import best_fit
 from orchestrator.fit.chain import read_chain
-from orchestrator.fit.summary import summarize_results, weighted_percentiles
+from orchestrator.fit.moments import weighted_percentiles
+from orchestrator.fit.summary import summarize_results
 
 
 def gaussian_post(samples):
@@ -38,13 +39,17 @@ def test_covariance_of_weighted_rows_is_the_unbiased_closed_form(write_chain):
     samples = np.random.default_rng(5).standard_normal((50, 2))
     weight = np.arange(1.0, 51.0)
     path = write_chain(samples, np.zeros(50), sampler="multinest", columns={"weight": weight})
-    np.testing.assert_allclose(summarize_results(path).covariance, np.cov(samples.T, aweights=weight), rtol=1e-10)
+    np.testing.assert_allclose(
+        summarize_results(path).covariance, np.cov(samples.T, aweights=weight), rtol=1e-10
+    )
 
 
 def test_equal_weights_give_hazen_percentiles():
     samples = np.random.default_rng(6).standard_normal((101, 2))
     expected = np.percentile(samples, [16, 50, 84], axis=0, method="hazen")
-    np.testing.assert_allclose(weighted_percentiles(samples, np.full(101, 0.3), (16, 50, 84)), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        weighted_percentiles(samples, np.full(101, 0.3), (16, 50, 84)), expected, rtol=1e-12
+    )
 
 
 def test_burn_in_is_dropped(write_chain):
@@ -61,7 +66,9 @@ def autoregressive(n_steps, n_walkers, coefficient, rng):
     steps = np.zeros((n_steps, n_walkers, 1))
     steps[0] = rng.standard_normal((n_walkers, 1))
     for i in range(1, n_steps):
-        steps[i] = coefficient * steps[i - 1] + np.sqrt(1 - coefficient**2) * rng.standard_normal((n_walkers, 1))
+        steps[i] = coefficient * steps[i - 1] + np.sqrt(1 - coefficient**2) * rng.standard_normal(
+            (n_walkers, 1)
+        )
     return steps
 
 

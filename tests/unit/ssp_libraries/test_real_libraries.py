@@ -1,0 +1,75 @@
+"""The real libraries, where they have been fetched."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from orchestrator.ssp_libraries.checksum import checksum_of_files
+from orchestrator.ssp_libraries.load import list_libraries, load_library
+
+
+@pytest.mark.library("MIUSCAT")
+def test_miuscat():
+    library = load_library("MIUSCAT")
+    assert library.flux.shape == (4, 50, 6672)
+    assert 10 ** (library.log10_age_yr[[0, -1]] - 9.0) == pytest.approx([0.0631, 17.7828])
+    assert library.wavelength[[0, -1]] == pytest.approx([3465.89, 9471.40], abs=0.01)
+    # Halpha absorption of a young solar population lies at its vacuum wavelength, not 1.8 A below
+    young = library.flux[2, np.argmin(np.abs(library.log10_age_yr - 8.5))]
+    near = np.abs(library.wavelength - 6564.6) < 20.0
+    weights = young[near].max() - young[near]
+    centroid = np.average(library.wavelength[near], weights=np.clip(weights - 0.5 * weights.max(), 0.0, None))
+    assert centroid == pytest.approx(6564.6, abs=0.5)
+    # The scale: a solar population of 10 Gyr of this IMF has M/L of 6 to 9 solar units near 5500 A per mass
+    # formed; the Sun emits 1.86 of its 1361 W/m2 there per nm (ASTM E-490).
+    old = library.flux[2, np.argmin(np.abs(library.log10_age_yr - 10.0))]
+    mass_to_light = 1.86 / 1361.0 / 10.0 / old[np.argmin(np.abs(library.wavelength - 5500.0))]
+    assert 5.0 < mass_to_light < 10.0
+
+
+@pytest.mark.library("PopStar")
+def test_popstar():
+    library = load_library("PopStar")
+    assert library.flux.shape == (6, 106, 1229)
+    assert library.metallicity.tolist() == [0.0001, 0.0004, 0.004, 0.008, 0.02, 0.05]
+    assert library.log10_age_yr[[0, -1]].tolist() == [5.0, 10.18]
+    assert np.all(np.diff(library.wavelength) > 0.0)
+    optical = (library.wavelength > 4000.0) & (library.wavelength < 9000.0)
+    # never fit for kinematics: 500 to 1500 km/s per step
+    step_kms = 299792.458 * library.lsf_fwhm[optical] / library.wavelength[optical]
+    assert step_kms.min() > 300.0
+    # bolometric luminosity falls with age
+    bolometric = np.trapezoid(library.flux[4], library.wavelength, axis=-1)
+    assert bolometric[np.searchsorted(library.log10_age_yr, 7.0)] > 100 * bolometric[-1]
+    assert load_library("PopStar", args="nebular=True").flux[4, 10].sum() > library.flux[4, 10].sum()
+
+
+@pytest.mark.library("MaStar")
+def test_mastar():
+    library = load_library("MaStar")
+    assert library.flux.shape == (6, 9, 4562)
+    assert not library.mass_normalised
+    np.testing.assert_allclose(np.median(library.flux, axis=-1), 1.0, atol=0.05)
+
+
+@pytest.mark.library("MIUSCAT", "PopStar")
+@pytest.mark.parametrize("name", ["MIUSCAT", "PopStar"])
+def test_second_load_is_fast(name):
+    load_library(name)
+    durations = []
+    for _ in range(5):
+        start = time.perf_counter()
+        load_library(name)
+        durations.append(time.perf_counter() - start)
+    assert min(durations) < 0.05
+
+
+@pytest.mark.library("MIUSCAT", "PopStar")
+def test_recorded_checksums():
+    for listing in list_libraries():
+        if listing.location is not None:
+            paths = listing.location.glob(listing.entry.file_pattern)
+            assert checksum_of_files(paths) == listing.entry.content_sha256

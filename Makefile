@@ -13,13 +13,14 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-# SSP libraries of the example and of the tests, fetched once into the user's data folder.
-LIBRARIES := MIUSCAT PopStar
+# SSP libraries, fetched once into the user's data folder.
+EXAMPLE_LIBRARIES := MIUSCAT PopStar
+TEST_LIBRARIES := MIUSCAT PopStar MaStar
 
-.PHONY: help setup setup-test libraries example test lint types bench notebook clean
+.PHONY: help setup setup-test libraries test-libraries example test lint types bench notebook clean
 
 help:  ## show this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup:  ## environment to run the package (.venv)
 	@bash tools/setup.sh "$(PYTHON)" mpi
@@ -27,8 +28,11 @@ setup:  ## environment to run the package (.venv)
 setup-test: setup  ## the same with the tools of the tests
 	@bash tools/setup.sh "$(PYTHON)" mpi,test,compare
 
-libraries: setup  ## SSP libraries of the example and of the tests (121 MB, once)
-	@$(BIN)/orchestrator ssp fetch $(LIBRARIES)
+libraries: setup  ## SSP libraries of the example (121 MB, once)
+	@$(BIN)/orchestrator ssp fetch $(EXAMPLE_LIBRARIES)
+
+test-libraries: setup-test  ## those of the tests
+	@$(BIN)/orchestrator ssp fetch $(TEST_LIBRARIES)
 
 example: setup libraries  ## fit a real galaxy in three stages, with figures
 	MPLBACKEND=Agg $(BIN)/python examples/staged_fit.py
@@ -39,7 +43,7 @@ lint: setup-test  ## ruff
 types: setup-test  ## mypy
 	$(BIN)/mypy
 
-test: setup-test libraries lint types  ## ruff, mypy and every test but the slow ones
+test: setup-test test-libraries lint types  ## ruff, mypy and every test but the slow ones
 	ORCHESTRATOR_REQUIRE_LIBRARIES=1 $(BIN)/pytest -m "not slow"
 
 bench: setup-test libraries  ## speed of the likelihoods: one JSON line per case

@@ -18,7 +18,7 @@ for section, name, value in task["point"]:
         block["dust_attenuation", name] = value
 results = {}
 for case, module_class in (("FullSpectralFit", FullSpectralFitModule), ("SFHPhotometry", GalaxyPhotometryModule)):
-    module = module_class(task[case])
+    module = module_class({module_class.name: task[case]})
     module.execute(block)
     rounds = []
     for _ in range(5):

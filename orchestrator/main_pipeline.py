@@ -2,8 +2,8 @@
 
 ::
 
-    configuration dict -> Stage -> values, priors and ini files -> CosmoSIS -> Chain -> BestFit -> Handover
-    -> next
+    configuration dict -> Stage -> values, priors and ini files -> CosmoSIS
+        -> Chain -> BestFit -> Handover -> the next stage
 
 Each arrow is a function from one frozen record to the next; the user's dictionaries are never modified.
 What a stage read, did and found stays on disk beside its results and can be replayed with ``cosmosis

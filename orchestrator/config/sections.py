@@ -37,9 +37,10 @@ RUNTIME_KEYS = frozenset(
         "post_script",
         "pool_stdout",
         "seed",
+        "timeout",
     )
 )
-"""Options of [runtime] in CosmoSIS 3.26, and our ``seed``."""
+"""Options of [runtime] in CosmoSIS 3.26, and our ``seed`` and ``timeout`` (seconds)."""
 OUTPUT_KEYS = frozenset(
     ("filename", "format", "delimiter", "lock", "privacy", "blinding-header", "figurename")
 )
@@ -118,6 +119,8 @@ def check_runtime(
     _check_flags("runtime", runtime, faults)
     if "seed" in runtime:
         runtime["seed"] = as_whole_number(runtime["seed"], "[runtime] seed", faults, lowest=0)
+    if "timeout" in runtime:
+        runtime["timeout"] = _number(runtime["timeout"], "[runtime] timeout", faults)
     plug_ins = _plug_in_files(runtime, directory, faults)
     samplers = tuple(words(runtime.get("sampler")))
     if not samplers:
@@ -167,6 +170,9 @@ def check_sampler_options(
         The user adds samplers of their own, which may read options that CosmoSIS's do not.
     """
     checked = lower_case_names(name, options, faults)
+    if name == "maxlike":
+        # CosmoSIS itself leaves the priors out unless told otherwise; written, so that a replay does the same.
+        checked.setdefault("max_posterior", True)
     known = known_samplers()
     if name not in known or plug_ins:
         return checked

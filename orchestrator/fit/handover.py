@@ -229,8 +229,8 @@ class _Builder:
                 sampled = [f"{section}--{name}" for section, name in self.values.varied]
                 lacks = "has no such parameter or option" if rule == "fix" else "does not sample it"
                 msg = (
-                    f"Stage {self.stage.name!r}: the handover rule {key} = {rule} changes nothing; this stage "
-                    f"{lacks}. It samples: {', '.join(sampled)}"
+                    f"Stage {self.stage.name!r}: the handover rule {key} = {rule} changes nothing; "
+                    f"this stage {lacks}. It samples: {', '.join(sampled)}"
                 )
                 raise HandoverError(msg)
 

@@ -51,7 +51,8 @@ def hold_lock(paths: StagePaths) -> Iterator[int]:
             )
             raise StageError(msg) from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0) yield
-        descriptor os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield descriptor
+        os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fit.chain import Chain
+from orchestrator.fit.convergence import Convergence
 
-__all__ = ["PERCENTILES", "Moments", "posterior_moments", "weighted_percentiles"]
+__all__ = ["PERCENTILES", "Moments", "posterior_moments", "used_rows", "weighted_percentiles"]
 
 PERCENTILES = (2.5, 16.0, 50.0, 84.0, 97.5)
 
@@ -30,6 +31,24 @@ class Moments:
     std: NDArray[np.float64]
     percentiles: NDArray[np.float64]
     covariance: NDArray[np.float64]
+
+
+def used_rows(chain: Chain, state: Convergence) -> NDArray[np.bool_]:
+    """Return the rows that count: after the burn-in, of finite posterior, of weight above zero.
+
+    Parameters
+    ----------
+    chain : Chain
+    state : Convergence
+        Of the same chain.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
+    """
+    used = chain.finite & (chain.weights > 0)
+    used[: state.burn_in * max(1, chain.n_walkers)] = False
+    return used
 
 
 def weighted_percentiles(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import HandoverError
 from orchestrator.fit.chain import Chain
+from orchestrator.fit.moments import used_rows
 from orchestrator.fit.summary import ResultsSummary
 from orchestrator.stage import StagePaths
 
@@ -107,9 +108,7 @@ def prior_table(
             "cannot hold; use another output.filename, or the rule 'prior' (Gaussian)."
         )
         raise HandoverError(msg)
-    burn_in = summary.convergence.burn_in * max(1, chain.n_walkers)
-    used = chain.finite & (chain.weights > 0)
-    used[:burn_in] = False
+    used = used_rows(chain, summary.convergence)
     samples, weights = chain.column(f"{section}--{name}")[used], chain.weights[used]
     if len(samples) > 5000:  # a smooth density needs no more, and the estimate costs grid x samples
         step = len(samples) // 5000

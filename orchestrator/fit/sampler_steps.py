@@ -155,8 +155,6 @@ def _sampler_defaults(ini: Any, name: str, pipeline: Any) -> Override:
     """Defaults that differ from CosmoSIS's, where the user chose nothing."""
     override: Override = {}
     if name == "maxlike":
-        if not ini.has_option("maxlike", "max_posterior"):
-            override["maxlike", "max_posterior"] = "T"
         if ini.get("maxlike", "method", fallback="").upper() == "L-BFGS-B":
             logger.warning(
                 "maxlike with method = L-BFGS-B often stays at its start point; use bobyqa or Nelder-Mead"

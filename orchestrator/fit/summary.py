@@ -21,12 +21,12 @@ from orchestrator.fit.best_fit import BestFit, best_fit
 from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.convergence import Convergence, convergence
 from orchestrator.fit.embedded import parameter_limits
-from orchestrator.fit.moments import Moments, posterior_moments
+from orchestrator.fit.moments import Moments, posterior_moments, used_rows, weighted_percentiles
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["ParameterSummary", "ResultsSummary", "summarize_results"]
+__all__ = ["ParameterSummary", "ResultsSummary", "summarize_results", "used_rows", "weighted_percentiles"]
 
 AT_BOUND_SIGMA = 1.0
 """A best fit nearer than this to a limit, in standard deviations, is flagged."""
@@ -209,8 +209,7 @@ def summarize_results(results: Any) -> ResultsSummary:
         raise ChainError(msg)
     best = best_fit(chain)
     state = convergence(chain)
-    used = chain.finite & (chain.weights > 0)
-    used[: state.burn_in * max(1, chain.n_walkers)] = False
+    used = used_rows(chain, state)
     moments = posterior_moments(chain, used)
     parameters = _parameter_summaries(chain, best, moments)
     return ResultsSummary(

@@ -114,7 +114,7 @@ def prepare_kinematics_model(
     inside = np.flatnonzero(kept)
     if len(inside) == 0:
         covered_range = f"{rest[0]:.0f}-{rest[-1]:.0f} A"
-        msg = f"range {wave_range!r} (rest frame) and masks keep no pixel of {label}, which covers {covered_range}"
+        msg = f"range {wave_range!r} (rest frame) and masks keep no pixel of {label}, {covered_range}"
         raise ConfigError(msg)
     library_range = (float(library.wavelength[0]), float(library.wavelength[-1]))
     grid = model_grid(rest[inside[0] : inside[-1] + 1], velscale, library_range, label)
@@ -158,7 +158,9 @@ def prepare_kinematics_model(
         pool=pool,
         pool_transforms=bank.transforms[pool],
         start=_first_start(len(pool), multiplicative_degree, n_additive, prior),
-        start_polynomial=np.linalg.pinv(multiplicative.T * whitening[:, None]) * whitening,
+        start_polynomial=np.asarray(
+            np.linalg.pinv(multiplicative.T * whitening[:, None]) * whitening, dtype=np.float64
+        ),
         column_norms=np.linalg.norm(apply_projection(pixels.to_good, scaled) * whitening, axis=1),
         prior=prior,
         template_means=means,
@@ -223,7 +225,8 @@ def _scale(
     means = apply_projection(pixels.to_good, templates).mean(axis=1)
     if not np.all(means > 0):
         worst = int(np.argmin(means))
-        msg = f"template {worst} of {library_name} has mean flux {means[worst]!r} in the fitted range, not above 0"
+        found = float(means[worst])
+        msg = f"template {worst} of {library_name} has mean flux {found!r} in the fitted range, not above 0"
         raise LibraryError(msg)
     return templates * (flux_mean / means)[:, None], means, flux_mean
 

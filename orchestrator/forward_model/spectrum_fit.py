@@ -198,6 +198,7 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
         attenuation=dust_curves(options, pixels.wavelength, covered),
         legendre_degree=options.legendre_deg,
         legendre_bounds=options.legendre_bounds,
+        legendre_scale=options.legendre_scale,
         covered_wavelength=covered,
         polynomial_mode=options.legendre_mode,
         amplitude_mode=options.amplitude,

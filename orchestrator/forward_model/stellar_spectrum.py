@@ -23,7 +23,7 @@ from orchestrator.physics.amplitude import (
     no_parabola,
     solve_amplitude,
 )
-from orchestrator.physics.continuum import legendre_basis
+from orchestrator.physics.continuum import legendre_basis, legendre_degrees
 from orchestrator.physics.losvd import convolve_batch, losvd_rfft, rfft_templates
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.wavelength import apply_projection
@@ -55,7 +55,11 @@ class StellarSpectrumModel:
     attenuation_good, attenuation_covered : ndarray
         A(lambda) / A_V on the fitted and on all covered pixels; None without dust.
     polynomials : ndarray, shape (degree + 1, n_good); polynomials_covered likewise
-        Legendre polynomials over the fitted range.
+        The constant and the Legendre polynomials that are fitted.
+    polynomial_products : ndarray, shape (2 * highest degree + 1, n_good)
+        Legendre polynomials that span all products of two of those.
+    product_table : ndarray, shape (degree + 1, degree + 1, 2 * highest degree + 1)
+        The products as combinations of them: sums over pixels are done once per polynomial, not per pair.
     polynomial_mode : {'none', 'sampled', 'profiled'}
     amplitude_mode : {'profiled', 'sampled', 'marginalised'}
     flux_per_luminosity : float
@@ -76,6 +80,7 @@ class StellarSpectrumModel:
     polynomials: FloatArray
     polynomials_covered: FloatArray
     polynomial_products: FloatArray
+    product_table: FloatArray
     polynomial_mode: str
     amplitude_mode: str
     flux_per_luminosity: float
@@ -187,10 +192,8 @@ class StellarSpectrumModel:
         constant = self.log_normalisation + 0.5 * len(pixels.flux) * np.log(beta)
         constant = constant - 0.5 * beta * self.weighted_data_square
         if self.polynomial_mode == "profiled":
-            degree = len(self.polynomials) - 1
             moments = (shape**2 * pixels.inverse_variance) @ self.polynomial_products.T
-            table = _PRODUCT_TABLES(degree)
-            matrix = beta[:, None, None] * np.einsum("ijk,pk->pij", table, moments)
+            matrix = beta[:, None, None] * np.einsum("ijk,pk->pij", self.product_table, moments)
             vector = beta[:, None] * ((shape * self.weighted_data) @ self.polynomials.T)
             return eliminate_linear_terms(matrix, vector, constant)
         slope = beta * (shape @ self.weighted_data)
@@ -205,28 +208,14 @@ class StellarSpectrumModel:
         return solve_amplitude(self.amplitude_mode, own, before, sampled=sampled)
 
 
-def _product_table(degree: int) -> FloatArray:
-    """Return c with P_i P_j = sum_k c[i, j, k] P_k for Legendre polynomials, by exact quadrature."""
-    nodes, weights = np.polynomial.legendre.leggauss(2 * degree + 2)
-    values = np.polynomial.legendre.legvander(nodes, 2 * degree)
-    norm = (2 * np.arange(2 * degree + 1) + 1) / 2
-    low = values[:, : degree + 1]
-    return np.asarray(np.einsum("n,ni,nj,nk,k->ijk", weights, low, low, values, norm))
-
-
-class _ProductTables:
-    """Tables of products by degree, made when first needed."""
-
-    def __init__(self) -> None:
-        self._tables: dict[int, FloatArray] = {}
-
-    def __call__(self, degree: int) -> FloatArray:
-        if degree not in self._tables:
-            self._tables[degree] = _product_table(degree)
-        return self._tables[degree]
-
-
-_PRODUCT_TABLES = _ProductTables()
+def _product_table(degrees: NDArray[np.int64]) -> FloatArray:
+    """Return c with P_i P_j = sum_k c[i, j, k] P_k for these degrees i and j, by exact quadrature."""
+    highest = int(degrees.max())
+    nodes, weights = np.polynomial.legendre.leggauss(2 * highest + 2)
+    values = np.polynomial.legendre.legvander(nodes, 2 * highest)
+    norm = (2 * np.arange(2 * highest + 1) + 1) / 2
+    factors = values[:, degrees]
+    return np.asarray(np.einsum("n,ni,nj,nk,k->ijk", weights, factors, factors, values, norm))
 
 
 def prepare_stellar_spectrum(
@@ -237,6 +226,7 @@ def prepare_stellar_spectrum(
     attenuation: tuple[FloatArray, FloatArray] | None,
     legendre_degree: int,
     legendre_bounds: tuple[float, float] | None,
+    legendre_scale: float | None,
     covered_wavelength: FloatArray,
     polynomial_mode: str,
     amplitude_mode: str,
@@ -251,11 +241,15 @@ def prepare_stellar_spectrum(
         A(lambda) / A_V on the fitted and on the covered pixels.
     legendre_degree : int
         0 for no polynomial.
+    legendre_scale : float or None
+        Largest scale that the polynomials follow, Angstrom (see :func:`legendre_degrees`).
     covered_wavelength : ndarray, shape (n_covered,)
         Rest wavelength of all pixels that the grid covers, Angstrom.
     """
     grid = templates.grid
     bounds = legendre_bounds or (float(pixels.wavelength[0]), float(pixels.wavelength[-1]))
+    degrees = legendre_degrees(legendre_degree, bounds, legendre_scale)
+    highest = int(degrees[-1])
     basis_rfft, n_fft = rfft_templates(templates.basis.basis)
     weighted = pixels.flux * pixels.inverse_variance
     return StellarSpectrumModel(
@@ -268,9 +262,10 @@ def prepare_stellar_spectrum(
         basis_rfft=np.ascontiguousarray(basis_rfft),
         attenuation_good=None if attenuation is None else attenuation[0],
         attenuation_covered=None if attenuation is None else attenuation[1],
-        polynomials=legendre_basis(pixels.wavelength, legendre_degree, bounds),
-        polynomials_covered=legendre_basis(covered_wavelength, legendre_degree, bounds),
-        polynomial_products=legendre_basis(pixels.wavelength, 2 * legendre_degree, bounds),
+        polynomials=legendre_basis(pixels.wavelength, highest, bounds)[degrees],
+        polynomials_covered=legendre_basis(covered_wavelength, highest, bounds)[degrees],
+        polynomial_products=legendre_basis(pixels.wavelength, 2 * highest, bounds),
+        product_table=_product_table(degrees),
         polynomial_mode=polynomial_mode if legendre_degree else "none",
         amplitude_mode=amplitude_mode,
         flux_per_luminosity=flux_per_luminosity,

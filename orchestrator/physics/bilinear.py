@@ -1,7 +1,7 @@
 """Minimisation of chi2 for a model that is bilinear in template weights and polynomial coefficients.
 
-Newton steps on all coefficients at once. The matrix of second derivatives may lag behind by some steps, because
-the gradient is exact at each, and what counts is where they end.
+Newton steps on all coefficients at once. The matrix of second derivatives may lag behind by some steps,
+because the gradient is exact at each, and what counts is where they end.
 """
 
 from __future__ import annotations

@@ -5,16 +5,44 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["legendre_basis"]
+__all__ = ["legendre_basis", "legendre_degrees"]
 
 FloatArray = NDArray[np.float64]
+
+
+def legendre_degrees(
+    degree: int, bounds: tuple[float, float], scale: float | None = None
+) -> NDArray[np.int64]:
+    """Return which degrees are fitted: 0 and 1 ... `degree`, or higher ones where a scale is given.
+
+    Parameters
+    ----------
+    degree : int
+        Number of polynomials besides the constant.
+    bounds : (float, float)
+        Range of the polynomials, Angstrom.
+    scale : float, optional
+        Largest scale in Angstrom that the polynomials follow: the degrees after the constant start at
+        ``range / scale``, rounded, instead of 1. What varies more slowly is left to the model.
+
+    Raises
+    ------
+    ValueError
+        If the scale is not positive.
+    """
+    lowest = 1
+    if scale is not None:
+        if not scale > 0:
+            msg = f"scale is {scale!r}; expected a positive length in Angstrom"
+            raise ValueError(msg)
+        lowest = max(round((bounds[1] - bounds[0]) / scale), 1)
+    return np.concatenate([[0], np.arange(lowest, lowest + degree)]).astype(np.int64)
 
 
 def legendre_basis(
     wavelength: ArrayLike,
     degree: int,
     bounds: tuple[float, float] | None = None,
-    scale: float | None = None,
 ) -> FloatArray:
     """Return Legendre polynomials over a range of wavelength.
 
@@ -23,23 +51,20 @@ def legendre_basis(
     wavelength : array_like, shape (n,)
         Angstrom.
     degree : int
-        Number of polynomials besides the constant.
+        Highest degree.
     bounds : (float, float), optional
         Wavelengths that become x = -1 and x = 1; by default the smallest and the largest of `wavelength`.
         Outside, a polynomial keeps its value at the bound.
-    scale : float, optional
-        Largest scale in Angstrom that the polynomials follow: the degrees after the constant start at
-        ``range / scale``, rounded, instead of 1. What varies more slowly is left to the model.
 
     Returns
     -------
     ndarray, shape (degree + 1, n)
-        P_0 = 1 first; then P_1, P_2, ... or, with `scale`, P_m, P_m+1, ...
+        P_0 = 1 first.
 
     Raises
     ------
     ValueError
-        If degree, bounds or scale make no sense.
+        If degree or bounds make no sense.
     """
     wave = np.asarray(wavelength, dtype=np.float64)
     if degree < 0:
@@ -49,15 +74,8 @@ def legendre_basis(
     if not (np.isfinite(high - low) and high > low):
         msg = f"bounds are {low!r}, {high!r}; expected two finite wavelengths, the smaller one first"
         raise ValueError(msg)
-    lowest = 1
-    if scale is not None:
-        if not scale > 0:
-            msg = f"scale is {scale!r}; expected a positive length in Angstrom"
-            raise ValueError(msg)
-        lowest = max(round((high - low) / scale), 1)
     x = np.clip(2 * (wave - low) / (high - low) - 1, -1.0, 1.0)
-    every_degree = _legendre(x, lowest + degree - 1 if degree else 0)
-    return np.concatenate([every_degree[:1], every_degree[lowest : lowest + degree]])
+    return _legendre(x, degree)
 
 
 def _legendre(x: FloatArray, degree: int) -> FloatArray:

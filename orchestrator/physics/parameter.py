@@ -26,8 +26,8 @@ class Parameter:
     section, name : str
         Where the value stands in a values file and in the CosmoSIS DataBlock.
     lower, start, upper : float
-        Default range and starting value; ``lower == upper`` declares a parameter that is fixed unless
-        the user gives a range.
+        Default range and starting value; ``lower == upper`` declares a parameter that has no effect with the
+        options given (A_V without a law) and may be left out of a values file.
     unit : str
         Unit of the value, empty for a pure number.
     meaning : str

@@ -23,7 +23,7 @@ from orchestrator.errors import ConfigError, nearest_known
 from orchestrator.physics import sfh_kernels
 from orchestrator.physics.cosmology import age_of_universe
 from orchestrator.physics.parameter import Parameter
-from orchestrator.physics.sfh_base import SECTION, StarFormationHistory
+from orchestrator.physics.sfh_base import SECTION, SFHValues, StarFormationHistory
 from orchestrator.physics.sfh_kernels import SFHShape
 
 __all__ = [
@@ -139,6 +139,7 @@ class FixedMassFracSFH(StarFormationHistory):
     name: ClassVar[str] = "FixedMassFracSFH"
 
     def __post_init__(self) -> None:
+        """Sort and check the fractions."""
         super().__post_init__()
         fractions = tuple(sorted(float(fraction) for fraction in self.mass_fraction))
         advice = "give increasing mass fractions inside (0, 1), such as SFHArgs = 0.1, 0.5, 0.9"
@@ -153,12 +154,20 @@ class FixedMassFracSFH(StarFormationHistory):
             msg = f"{self.name} got the mass fractions {fractions!r}, two of which are equal: {advice}"
             raise ConfigError(msg)
 
-    def breakpoints(self, values: Mapping[str, Array], today: float | None = None) -> Array:
+    def breakpoints(self, values: SFHValues, today: float | None = None) -> Array:
         """Return the times of the knots, shape (n_points, n_fractions), Gyr."""
         arrays, inside, _ = self._prepare(values, today)
         times = np.stack([arrays[name] for name in self._time_names], axis=1)
         times[~inside] = np.nan
         return times
+
+    def mass_weighted_age(self, values: SFHValues, today: float | None = None) -> Array:
+        """Return the mean age of the stars weighted by the mass formed, Gyr, shape (n_points,); exact."""
+        shape, inside, _ = self.shape(values, today)
+        width = np.diff(shape.knots, axis=1)
+        middle = 0.5 * (shape.values[1:] + shape.values[:-1])
+        younger = np.sum(width * middle - width**2 * np.diff(shape.slopes, axis=1) / 12.0, axis=1)
+        return np.where(inside, shape.knots[:, -1] - younger, np.nan)
 
     @cached_property
     def _time_names(self) -> tuple[str, ...]:
@@ -166,8 +175,15 @@ class FixedMassFracSFH(StarFormationHistory):
 
     def _own_parameters(self) -> tuple[Parameter, ...]:
         return tuple(
-            Parameter(SECTION, name, 1e-3, min(max(fraction, 2e-3), 0.998) * self.today, 0.999 * self.today,
-                      "Gyr", f"cosmic time at which the fraction {fraction:.4f} of the mass had formed")
+            Parameter(
+                SECTION,
+                name,
+                1e-3,
+                min(max(fraction, 2e-3), 0.998) * self.today,
+                0.999 * self.today,
+                "Gyr",
+                f"cosmic time at which the fraction {fraction:.4f} of the mass had formed",
+            )
             for name, fraction in zip(self._time_names, self.mass_fraction, strict=True)
         )
 

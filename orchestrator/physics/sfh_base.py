@@ -48,6 +48,7 @@ class StarFormationHistory(ABC):
     _alpha_range: ClassVar[tuple[float, float, float]] = (0.0, 0.5, 3.0)
 
     def __post_init__(self) -> None:
+        """Check `today`."""
         if not (np.isfinite(self.today) and self.today > 0.0):
             msg = f"today={self.today!r} must be a positive number of Gyr"
             raise ValueError(msg)
@@ -57,10 +58,22 @@ class StarFormationHistory(ABC):
         """The parameters in the order in which they are sampled."""
         return (
             *self._own_parameters(),
-            Parameter(SECTION, "ism_metallicity_today", 0.005, 0.01, 0.08, "",
-                      "metal mass fraction of the gas from which stars form today"),
-            Parameter(SECTION, "alpha_powerlaw", *self._alpha_range, "",
-                      "exponent of the metallicity as a function of the mass formed"),
+            Parameter(
+                SECTION,
+                "ism_metallicity_today",
+                0.005,
+                0.01,
+                0.08,
+                "",
+                "metal mass fraction of the gas from which stars form today",
+            ),
+            Parameter(
+                SECTION,
+                "alpha_powerlaw",
+                *self._alpha_range,
+                "",
+                "exponent of the metallicity as a function of the mass formed",
+            ),
         )
 
     def breakpoints(self, values: SFHValues, today: float | None = None) -> Array:
@@ -111,7 +124,8 @@ class StarFormationHistory(ABC):
         ndarray, shape (n_points, n_times)
             From 0 to 1; NaN where not valid.
         """
-        return 1.0 - self.young_mass(self._today(today) - np.asarray(times, dtype=np.float64), values, today)
+        lookback = self._today(today) - np.asarray(times, dtype=np.float64)
+        return np.clip(1.0 - self.young_mass(lookback, values, today), 0.0, 1.0)
 
     def star_formation_rate(self, times: ArrayLike, values: SFHValues, today: float | None = None) -> Array:
         """Return the star-formation rate per unit of mass formed by `today`, dM/dt / M(today).
@@ -214,7 +228,7 @@ class StarFormationHistory(ABC):
 
     @abstractmethod
     def _shape(self, arrays: Mapping[str, Array], today: float) -> SFHShape:
-        """The models for the kernels; all points are valid here, and below."""
+        """Return the models for the kernels; all points are valid here, and below."""
 
     @abstractmethod
     def _rate(self, times: Array, arrays: Mapping[str, Array], today: float) -> Array:
@@ -231,12 +245,12 @@ class StarFormationHistory(ABC):
         names = [parameter.name for parameter in self.parameters]
         missing = [name for name in names if name not in values]
         if missing:
-            msg = [
+            faults = [
                 f"{self.name} needs the parameter {name!r} of section [{SECTION}], which has no value"
                 f"{nearest_known(name, values)}"
                 for name in missing
             ]
-            raise ConfigError(msg)
+            raise ConfigError(faults)
         arrays = [np.atleast_1d(np.asarray(values[name], dtype=np.float64)) for name in names]
         if all(array.shape == arrays[0].shape and array.ndim == 1 for array in arrays):
             return dict(zip(names, map(np.ascontiguousarray, arrays), strict=True))

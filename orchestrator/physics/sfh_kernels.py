@@ -92,7 +92,9 @@ def norms(kind: int, today: float, first: Array, second: Array) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def constants(kind: int, today: float, first: float, second: float) -> tuple[float, float, float, float, float]:
+def constants(
+    kind: int, today: float, first: float, second: float
+) -> tuple[float, float, float, float, float]:
     """Five numbers that `young_at` needs of one analytic model; for TABLE see `table_constants`."""
     total = norm(kind, today, first, second)
     if kind == LOG_NORMAL:
@@ -117,8 +119,14 @@ def table_constants(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _young_log_normal(
-    lookback: float, time: float, today: float, tail: float, per_scale: float, z_today: float,
-    half_per_total: float, density: float,
+    lookback: float,
+    time: float,
+    today: float,
+    tail: float,
+    per_scale: float,
+    z_today: float,
+    half_per_total: float,
+    density: float,
 ) -> float:
     if lookback < 1e-3 * today:
         x = lookback / today
@@ -271,6 +279,9 @@ def pchip_evaluate(x: Array, y: Array, slopes: Array, at: Array, derivative: boo
             value = at[row, j]
             if value < x[i, 0] or value > x[i, n - 1]:
                 out[i, j] = 0.0 if derivative else (y[0] if value < x[i, 0] else y[n - 1])
+                continue
+            if value == x[i, n - 1] and not derivative:
+                out[i, j] = y[n - 1]
                 continue
             k = 0
             while k < n - 2 and value >= x[i, k + 1]:

@@ -91,21 +91,35 @@ def _change(kind: int, model: Model, second: float, l1: float, l2: float, today:
     if kind == LOG_NORMAL:
         return max(dx, 2.5 * (l2 - l1) / ((today - l2) * min(second, 1.0)))
     if kind == TABLE:
-        s = l2 - model[0]
-        curved = 2.0 * (abs(model[3]) + 1.5 * abs(model[4]) * s) * l2
-        return dx * (1.0 + (curved / model[2] if curved < 2.0 * model[2] else 2.0))
+        s1, s2 = l1 - model[0], l2 - model[0]
+        slope1 = model[2] + s1 * (2.0 * model[3] + 3.0 * s1 * model[4])
+        slope2 = model[2] + s2 * (2.0 * model[3] + 3.0 * s2 * model[4])
+        # a cubic in l is nearly one in ln(l), but 2 nodes show the difference where its slope changes much
+        steep = abs(slope2 - slope1) > 0.1 * max(slope1, slope2)
+        return max(dx * 3.0, _CHANGE_FOR_2) if steep else dx * 1.5
     return dx * (1.0 + l2 * model[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _means(
-    kind: int, model: Model, second: float, today: float, l1: float, l2: float, x1: float, dx: float,
-    y1: float, r2: float, with_log: bool, whole: bool, nodes: Model,
+    kind: int,
+    model: Model,
+    second: float,
+    today: float,
+    l1: float,
+    l2: float,
+    x1: float,
+    dx: float,
+    y1: float,
+    r2: float,
+    with_log: bool,
+    whole: bool,
+    nodes: Model,
 ) -> tuple[float, float]:
     """Means over ln(l) in [l1, l2] of Y - y1 and of `_log_integral`((Y - y1) / (1 - y1)).
 
-    `r2`: (Y(l2) - y1) / (1 - y1). The second mean is 0 without `with_log`. `whole`: the interval is one of the library's and `nodes` are its
-    quadrature nodes.
+    `r2`: (Y(l2) - y1) / (1 - y1). The second mean is 0 without `with_log`. `whole`: the interval is one of
+    the library's and `nodes` are its quadrature nodes.
     """
     if today - l2 < 0.5 * (today - l1):
         excess, log_part = _means_in_ln_t(kind, model, second, today, l1, l2, y1)
@@ -171,7 +185,7 @@ def _crossing(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _ln_limit(cell: int, ln_today: float, alpha: float, ln_grid: Array) -> float:
-    """ln of the mass fraction at which the metallicity leaves the cell downwards."""
+    """Ln of the mass fraction at which the metallicity leaves the cell downwards."""
     if cell < 0 or alpha <= 0.0:
         return -np.inf
     return (ln_grid[cell] - ln_today) / alpha
@@ -188,12 +202,26 @@ def _hat(cell: int, ln_today: float, alpha: float, ln_grid: Array) -> tuple[floa
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def project(
-    shape: SFHShape, valid: NDArray[np.bool_], metals: Array, alphas: Array, today: float, edges: Array,
-    ln_edges: Array, per_width: Array, nodes: Array, ln_grid: Array,
+    shape: SFHShape,
+    valid: NDArray[np.bool_],
+    metals: Array,
+    alphas: Array,
+    today: float,
+    edges: Array,
+    ln_edges: Array,
+    per_width: Array,
+    nodes: Array,
+    ln_grid: Array,
 ) -> Array:
     """Walk back in time from today, piece by piece, and add the mass of each piece to its four SSPs."""
     kind = shape.kind
-    firsts, seconds, knots, values, slopes = shape.first, shape.second, shape.knots, shape.values, shape.slopes
+    firsts, seconds, knots, values, slopes = (
+        shape.first,
+        shape.second,
+        shape.knots,
+        shape.values,
+        shape.slopes,
+    )
     n_points, n_age, n_met = firsts.size, edges.size, ln_grid.size
     out = np.zeros((n_points, n_met, n_age))
     for i in range(n_points):
@@ -246,10 +274,28 @@ def project(
                         dx = x_right - x_left
                         excess = log_part = 0.0
                         if dx > 0.0:
-                            points = (nodes[k - 1, 0], nodes[k - 1, 1], nodes[k - 1, 2], nodes[k - 1, 3],
-                                      nodes[k - 1, 4])
-                            excess, log_part = _means(kind, model, second, today, left, right, x_left, dx, y1, r2,
-                                                      slope > 0.0, whole, points)
+                            points = (
+                                nodes[k - 1, 0],
+                                nodes[k - 1, 1],
+                                nodes[k - 1, 2],
+                                nodes[k - 1, 3],
+                                nodes[k - 1, 4],
+                            )
+                            excess, log_part = _means(
+                                kind,
+                                model,
+                                second,
+                                today,
+                                left,
+                                right,
+                                x_left,
+                                dx,
+                                y1,
+                                r2,
+                                slope > 0.0,
+                                whole,
+                                points,
+                            )
                         at = (x_right - ln_edges[k - 1]) * per_width[k - 1]
                         part = dx * per_width[k - 1]
                         upper = at * mass - part * excess

@@ -28,6 +28,7 @@ __all__ = ["SSPGrid", "prepare_ssp_grid", "project_sfh", "ssp_weights"]
 
 Array = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class SSPGrid:
     """Ages and metallicities of a library, prepared for `project_sfh`.
@@ -113,8 +114,16 @@ def project_sfh(grid: SSPGrid, sfh: StarFormationHistory, values: SFHValues) -> 
     """
     shape, valid, arrays = sfh.shape(values, grid.today)
     return project(
-        shape, valid, arrays["ism_metallicity_today"], arrays["alpha_powerlaw"], grid.today, grid.edges,
-        grid.ln_edges, grid.per_width, grid.nodes, grid.ln_metallicity,
+        shape,
+        valid,
+        arrays["ism_metallicity_today"],
+        arrays["alpha_powerlaw"],
+        grid.today,
+        grid.edges,
+        grid.ln_edges,
+        grid.per_width,
+        grid.nodes,
+        grid.ln_metallicity,
     )
 
 

@@ -9,8 +9,8 @@ The model of a spectrum is ``(1 + sum_j p_j P_j) * sum_i w_i t_i + sum_l b_l A_l
 * *marginalised*: all coefficients have Gaussian priors and are integrated out (exact for ``w`` and ``b``;
   Laplace's method for the bilinear ``p``).
 
-Both iterate from a given start until chi2 is settled to about 1e-6, so that with a fixed start the result is a
-smooth function of the templates, with no memory of earlier calls.
+Both iterate from a given start until chi2 is settled to about 1e-6, so that with a fixed start the result is
+a smooth function of the templates, with no memory of earlier calls.
 
 All spectra here are *whitened*: divided by the uncertainty of the data.
 """

@@ -122,57 +122,43 @@ def rebin_flux_density(wavelength: ArrayLike, flux: ArrayLike, edges: ArrayLike)
     -----
     The integral over wavelength is conserved: pixel average times pixel width adds up to the integral.
     """
-    x = np.asarray(wavelength, dtype=np.float64)
-    y = np.asarray(flux, dtype=np.float64)
-    e = np.asarray(edges, dtype=np.float64)
-    widths = np.diff(x)
-    cumulative = np.zeros(y.shape)
-    np.cumsum(0.5 * widths * (y[..., 1:] + y[..., :-1]), axis=-1, out=cumulative[..., 1:])
-    cell = np.clip(np.searchsorted(x, e, side="right") - 1, 0, len(x) - 2)
-    fraction = (e - x[cell]) / widths[cell]
-    left, right = y[..., cell], y[..., cell + 1]
-    at_edges = cumulative[..., cell] + widths[cell] * fraction * (left + 0.5 * fraction * (right - left))
-    average = np.diff(at_edges, axis=-1) / np.diff(e)
-    # The tolerance forgives rounding of an edge that is meant to be the end of the input.
-    tolerance = 1e-10
-    outside = (e[:-1] < x[0] * (1 - tolerance)) | (e[1:] > x[-1] * (1 + tolerance))
-    average[..., outside] = np.nan
-    return average
+    nodes, borders = _increasing(wavelength, "wavelength"), _increasing(edges, "edges")
+    values = _on_nodes(flux, nodes, "flux")
+    start, offset, weights = _rebin_weights(nodes, borders)
+    average = _apply_rebinning(start, offset, weights, values.reshape(-1, len(nodes)))
+    return average.reshape(*values.shape[:-1], len(borders) - 1)
 
 
 def rebin_variance(
-    edges_in: ArrayLike, variance: ArrayLike, edges_out: ArrayLike
+    wavelength: ArrayLike, variance: ArrayLike, edges: ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
-    """Propagate the noise of pixels through averaging over wider or shifted pixels.
+    r"""Propagate independent noise through :func:`rebin_flux_density`.
+
+    An output pixel is :math:`\sum_k w_{jk} f_k`: its variance is :math:`\sum_k w_{jk}^2 \sigma_k^2`, its
+    covariance with the next :math:`\sum_k w_{jk} w_{j+1,k} \sigma_k^2`.
 
     Parameters
     ----------
-    edges_in : array_like, shape (n_in + 1,)
-    variance : array_like, shape (n_in,)
-        Variance of independent pixels.
-    edges_out : array_like, shape (n_out + 1,)
+    wavelength : array_like, shape (n_in,)
+    variance : array_like, shape (..., n_in)
+    edges : array_like, shape (n_out + 1,)
 
     Returns
     -------
-    variance : ndarray, shape (n_out,)
-        Variance of ``sum_j w_j flux_j``, which is ``sum_j w_j^2 variance_j`` with overlap fractions ``w_j``.
-    correlation : ndarray, shape (n_out - 1,)
-        Correlation coefficient of neighbouring output pixels.
-
-    Notes
-    -----
-    Rebinning makes neighbours share input pixels, so their noise is correlated; a likelihood that treats
-    them as independent is wrong by that much.
+    variance : ndarray, shape (..., n_out)
+        NaN in pixels that reach beyond the input.
+    correlation : ndarray, shape (..., n_out - 1)
+        Correlation coefficient of neighbouring output pixels; a likelihood that treats them as independent is
+        wrong by that much.
     """
-    source = np.asarray(edges_in, dtype=np.float64)
-    target = np.asarray(edges_out, dtype=np.float64)
-    values = np.asarray(variance, dtype=np.float64)
-    low = np.maximum(source[None, :-1], target[:-1, None])
-    high = np.minimum(source[None, 1:], target[1:, None])
-    weights = np.maximum(high - low, 0.0) / np.diff(target)[:, None]
-    out = (weights**2 * values).sum(axis=1)
-    covariance = (weights[1:] * weights[:-1] * values).sum(axis=1)
-    return out, covariance / np.sqrt(out[1:] * out[:-1])
+    nodes, borders = _increasing(wavelength, "wavelength"), _increasing(edges, "edges")
+    values = _on_nodes(variance, nodes, "variance")
+    start, offset, weights = _rebin_weights(nodes, borders)
+    own, shared = _propagate_variance(start, offset, weights, values.reshape(-1, len(nodes)))
+    scale = np.sqrt(own[:, :-1] * own[:, 1:])
+    correlation = np.divide(shared, scale, out=np.zeros_like(shared), where=scale != 0)
+    leading, n_out = values.shape[:-1], len(borders) - 1
+    return own.reshape(*leading, n_out), correlation.reshape(*leading, n_out - 1)
 
 
 @dataclass(frozen=True)
@@ -186,11 +172,14 @@ class CubicProjection:
     weights : ndarray, shape (n_out, 4)
     identity : bool
         Whether every pixel lies on a grid point, so that nothing is interpolated.
+    n_grid : int
+        Number of grid points.
     """
 
     first: NDArray[np.int64]
     weights: FloatArray
     identity: bool
+    n_grid: int
 
 
 def prepare_projection(grid: ArrayLike, wavelength: ArrayLike) -> CubicProjection:
@@ -206,20 +195,29 @@ def prepare_projection(grid: ArrayLike, wavelength: ArrayLike) -> CubicProjectio
     Raises
     ------
     ValueError
-        If a pixel lies beyond the grid.
+        If the grid is not uniform, or a pixel lies beyond it or less than two grid pixels from its ends.
     """
-    x = np.asarray(grid, dtype=np.float64)
+    x = _increasing(grid, "grid")
     out = np.asarray(wavelength, dtype=np.float64)
     step = np.log(x[-1] / x[0]) / (len(x) - 1)
     position = np.log(out / x[0]) / step
+    deviation = np.abs(np.log(x / x[0]) - step * np.arange(len(x))).max() / step
+    if len(x) < 5 or deviation > 1e-3:
+        msg = f"a grid of {len(x)} pixels, {deviation:.2g} off uniform steps in ln; expected 5+, uniform"
+        raise ValueError(msg)
+    # Written so that a NaN counts as outside; the margin forgives wavelengths stored in single precision.
+    outside = ~((position >= 2 - 2e-3) & (position <= len(x) - 3 + 2e-3))
+    if outside.any():
+        msg = (
+            f"{int(outside.sum())} of {len(out)} pixels, one at {float(out[outside][0])!r} A, reach beyond "
+            f"the grid, which serves {x[2]:.3f}-{x[-3]:.3f} A, two pixels inside its ends; extend or drop"
+        )
+        raise ValueError(msg)
     nearest = np.rint(position)
     # Wavelengths stored in single precision are off by about 1e-3 pixels; that is no interpolation either.
     on_grid = np.all(np.abs(position - nearest) < 2e-3)
-    if len(out) and (position.min() < -1e-2 or position.max() > len(x) - 1 + 1e-2):
-        msg = f"pixels {out.min():.2f}-{out.max():.2f} A reach beyond the grid {x[0]:.2f}-{x[-1]:.2f} A"
-        raise ValueError(msg)
     if on_grid:
-        return CubicProjection(nearest.astype(np.int64), np.zeros((len(out), 4)), True)
+        return CubicProjection(nearest.astype(np.int64), np.zeros((len(out), 4)), True, len(x))
     first = np.clip(np.floor(position).astype(np.int64) - 1, 0, len(x) - 4)
     t = position - first
     weights = np.empty((len(out), 4))
@@ -227,7 +225,7 @@ def prepare_projection(grid: ArrayLike, wavelength: ArrayLike) -> CubicProjectio
     weights[:, 1] = t * (t - 2) * (t - 3) / 2
     weights[:, 2] = -t * (t - 1) * (t - 3) / 2
     weights[:, 3] = t * (t - 1) * (t - 2) / 6
-    return CubicProjection(first, weights, False)
+    return CubicProjection(first, weights, False, len(x))
 
 
 def apply_projection(projection: CubicProjection, spectra: FloatArray) -> FloatArray:
@@ -240,7 +238,15 @@ def apply_projection(projection: CubicProjection, spectra: FloatArray) -> FloatA
     Returns
     -------
     ndarray, shape (n_points, n_out)
+
+    Raises
+    ------
+    ValueError
+        If the spectra are not on the grid of the projection.
     """
+    if spectra.ndim != 2 or spectra.shape[1] != projection.n_grid:
+        msg = f"spectra have shape {spectra.shape}; expected (n_points, {projection.n_grid})"
+        raise ValueError(msg)
     if projection.identity:
         return spectra[:, projection.first]
     return np.asarray(_interpolate(projection.first, projection.weights, spectra))
@@ -261,3 +267,90 @@ def _interpolate(first: NDArray[np.int64], weights: FloatArray, spectra: FloatAr
                 + weights[i, 3] * row[k + 3]
             )
     return result
+
+
+def _increasing(wavelength: ArrayLike, name: str) -> FloatArray:
+    values = np.ascontiguousarray(wavelength, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.all(np.diff(values) > 0):
+        msg = f"{name} has shape {values.shape}; expected two or more values that increase and are not NaN"
+        raise ValueError(msg)
+    return values
+
+
+def _on_nodes(values: ArrayLike, nodes: FloatArray, name: str) -> FloatArray:
+    result = np.ascontiguousarray(values, dtype=np.float64)
+    if result.ndim == 0 or result.shape[-1] != len(nodes):
+        msg = f"{name} has shape {result.shape}; expected (..., {len(nodes)}) as the wavelengths"
+        raise ValueError(msg)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _rebin_weights(
+    nodes: FloatArray, edges: FloatArray
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Return first node, offset into the weights, and the weights of each output pixel; none if uncovered."""
+    n_out, n_in = len(edges) - 1, len(nodes)
+    # The tolerance forgives rounding of an edge that is meant to be the end of the input.
+    lowest, highest = nodes[0] * (1 - 1e-10), nodes[-1] * (1 + 1e-10)
+    start = np.zeros(n_out, dtype=np.int64)
+    offset = np.zeros(n_out + 1, dtype=np.int64)
+    for j in range(n_out):
+        offset[j + 1] = offset[j]
+        if edges[j] >= lowest and edges[j + 1] <= highest:
+            start[j] = min(max(np.searchsorted(nodes, edges[j], side="right") - 1, 0), n_in - 2)
+            last = max(min(np.searchsorted(nodes, edges[j + 1], side="left"), n_in - 1), start[j] + 1)
+            offset[j + 1] += last - start[j] + 1
+    weights = np.zeros(offset[n_out])
+    for j in range(n_out):
+        low_edge, high_edge = max(edges[j], nodes[0]), min(edges[j + 1], nodes[-1])
+        for k in range(offset[j + 1] - offset[j] - 1):
+            left, right = nodes[start[j] + k], nodes[start[j] + k + 1]
+            low, high = max(left, low_edge), min(right, high_edge)
+            # The integral of a line over [low, high] is its value in the middle times the length.
+            length = (high - low) / (high_edge - low_edge)
+            share = (0.5 * (low + high) - left) / (right - left)
+            weights[offset[j] + k] += length * (1.0 - share)
+            weights[offset[j] + k + 1] += length * share
+    return start, offset, weights
+
+
+@njit(cache=True, nogil=True)
+def _apply_rebinning(
+    start: NDArray[np.int64], offset: NDArray[np.int64], weights: FloatArray, values: FloatArray
+) -> FloatArray:
+    result = np.full((len(values), len(start)), np.nan)
+    for i in range(len(values)):
+        for j in range(len(start)):
+            if offset[j + 1] > offset[j]:
+                total = 0.0
+                for k in range(offset[j + 1] - offset[j]):
+                    total += weights[offset[j] + k] * values[i, start[j] + k]
+                result[i, j] = total
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _propagate_variance(
+    start: NDArray[np.int64], offset: NDArray[np.int64], weights: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    n_out = len(start)
+    own = np.full((len(variance), n_out), np.nan)
+    shared = np.full((len(variance), n_out - 1), np.nan)
+    for i in range(len(variance)):
+        for j in range(n_out):
+            count = offset[j + 1] - offset[j]
+            following = offset[j + 2] - offset[j + 1] if j + 1 < n_out else 0
+            if count == 0:
+                continue
+            total, common = 0.0, 0.0
+            for k in range(count):
+                weighted = weights[offset[j] + k] * variance[i, start[j] + k]
+                total += weights[offset[j] + k] * weighted
+                other = start[j] + k - start[j + 1] if following else -1
+                if 0 <= other < following:
+                    common += weights[offset[j + 1] + other] * weighted
+            own[i, j] = total
+            if following:
+                shared[i, j] = common
+    return own, shared

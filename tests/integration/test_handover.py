@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from orchestrator import MainPipeline, Reader
 from orchestrator.config.values import read_values
-from orchestrator.errors import HandoverError
-
-OFFSET = {"toy": {"a": "-10 1 10", "b": "-10 -1 10"}}
+from orchestrator.errors import ConfigError, HandoverError
 
 
 def two_stages(make_config, folder, handover=None, first="maxlike", second="maxlike", **options):
@@ -61,8 +60,6 @@ def test_tabulated_prior_is_read_by_cosmosis(make_config, tmp_path):
     configs = two_stages(make_config, tmp_path, None, "maxlike emcee", "maxlike emcee")
     configs[0]["emcee"] = configs[1]["emcee"] = emcee
     pipeline = MainPipeline(configs)
-    from dataclasses import replace
-
     pipeline.stages = (
         pipeline.stages[0],
         replace(pipeline.stages[1], handover={"toy--a": "prior_tabulated"}),
@@ -72,11 +69,19 @@ def test_tabulated_prior_is_read_by_cosmosis(make_config, tmp_path):
     assert (tmp_path / "two_prior_toy--a.txt").is_file()
 
 
-def test_prior_after_an_optimiser_fails_with_the_first_stage_kept(make_config, tmp_path):
-    pipeline = MainPipeline(two_stages(make_config, tmp_path, {"toy": "prior"}))
+def test_prior_after_an_optimiser_is_refused_before_anything_runs(make_config, tmp_path):
+    with pytest.raises(ConfigError, match="no posterior of toy--a"):
+        MainPipeline(two_stages(make_config, tmp_path, {"toy": "prior"}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_handover_that_fails_between_stages_keeps_the_first(make_config, tmp_path):
+    pipeline = MainPipeline(two_stages(make_config, tmp_path))
+    pipeline.stages = (pipeline.stages[0], replace(pipeline.stages[1], handover={"toy": "prior"}))
     with pytest.raises(HandoverError, match="ran only 'maxlike'"):
         pipeline.run()
     assert [result.name for result in pipeline.results] == ["one"]
+    assert (tmp_path / "one.txt").is_file()
 
 
 def test_third_stage_receives_from_the_latest(make_config, tmp_path):

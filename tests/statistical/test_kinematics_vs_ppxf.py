@@ -17,7 +17,7 @@ pytest.importorskip("ppxf", reason="pPXF is in the optional extra for comparison
 
 pytestmark = pytest.mark.library("MIUSCAT")
 
-N_MOCKS = 12
+N_MOCKS = 10
 SIGMA = 150.0
 TRUTH = np.array([30.0, SIGMA, 0.05, 0.05])
 
@@ -67,8 +67,8 @@ def measured(study: ModuleType, library: object) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("mode", ["non_negative", "marginalised"])
 def test_bias_is_within_its_monte_carlo_error(measured: dict[str, np.ndarray], mode: str) -> None:
-    # 3.5 errors of the mean: with 4 quantities and 2 modes a false alarm in 300 seeds. The floors are the biases
-    # of pPXF itself in the full study.
+    # 3.5 errors of the mean: with 4 quantities and 2 modes a false alarm in 300 seeds. The floors are the
+    # biases of pPXF itself in the full study.
     floor = np.array([1.0, 1.0, 0.003, 0.006])
     assert np.all(np.abs(measured[mode].mean(axis=0)) < 3.5 * FULL_SCATTER / np.sqrt(N_MOCKS) + floor)
 

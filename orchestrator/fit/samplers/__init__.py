@@ -1,0 +1,1 @@
+"""Samplers of our own that CosmoSIS loads as plug-ins."""

@@ -19,9 +19,15 @@ from orchestrator.physics.ssp_weights import prepare_ssp_grid, project_sfh, ssp_
 
 TODAY = 13.728
 # spacings and ranges of the kinds of library in use: many young ages, an oldest one beyond today
-LOG_AGES = np.concatenate([[5.0, 5.48, 5.7, 5.85], np.arange(6.0, 8.0, 0.08), [8.0, 8.3, 8.48, 8.7, 8.85, 9.0, 9.18],
-                           [9.3, 9.48, 9.6, 9.7, 9.78, 9.85, 9.9, 9.95, 10.0, 10.04, 10.08, 10.11, 10.12, 10.13],
-                           [10.14, 10.15, 10.18]])
+LOG_AGES = np.concatenate(
+    [
+        [5.0, 5.48, 5.7, 5.85],
+        np.arange(6.0, 8.0, 0.08),
+        [8.0, 8.3, 8.48, 8.7, 8.85, 9.0, 9.18],
+        [9.3, 9.48, 9.6, 9.7, 9.78, 9.85, 9.9, 9.95, 10.0, 10.04, 10.08, 10.11, 10.12, 10.13],
+        [10.14, 10.15, 10.18],
+    ]
+)
 METALS = np.array([0.0001, 0.0004, 0.004, 0.008, 0.02, 0.05])
 MODELS = [
     ExponentialSFH(TODAY),
@@ -48,7 +54,10 @@ def hats(x: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def direct_weights(
-    sfh: StarFormationHistory, values: dict[str, float], log_ages: NDArray[np.float64], metals: NDArray[np.float64]
+    sfh: StarFormationHistory,
+    values: dict[str, float],
+    log_ages: NDArray[np.float64],
+    metals: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Integrate SFR * hat(ln age) * hat(ln Z) over cosmic time, split wherever anything has a kink."""
     ages, now, alpha = 10.0 ** (log_ages - 9.0), sfh.today, values["alpha_powerlaw"]
@@ -56,7 +65,9 @@ def direct_weights(
     for limit in metals / values["ism_metallicity_today"]:
         if alpha > 0.0 and 0.0 < limit < 1.0 and limit ** (1.0 / alpha) > 1e-12:
             target = limit ** (1.0 / alpha)
-            cuts.append(brentq(lambda t, m=target: sfh.cumulative_mass([t], values)[0, 0] - m, 0.0, now, xtol=1e-15))
+            cuts.append(
+                brentq(lambda t, m=target: sfh.cumulative_mass([t], values)[0, 0] - m, 0.0, now, xtol=1e-15)
+            )
     # and cuts that resolve fast histories near the big bang and anywhere else
     cuts += [*(now * np.geomspace(1e-9, 1.0, 120)), *np.linspace(0.0, now, 150)]
     edges = np.unique(cuts)
@@ -80,7 +91,9 @@ def test_weights_are_the_direct_integral_of_the_definition(sfh: StarFormationHis
 
 
 @pytest.mark.parametrize("sfh", MODELS, ids=lambda sfh: sfh.name)
-@pytest.mark.parametrize("log_ages", [np.arange(7.8, 10.26, 0.15), np.array([6.5, 7.5, 8.5, 9.5]), np.array([9.0])])
+@pytest.mark.parametrize(
+    "log_ages", [np.arange(7.8, 10.26, 0.15), np.array([6.5, 7.5, 8.5, 9.5]), np.array([9.0])]
+)
 def test_coarse_short_and_single_age_grids(sfh: StarFormationHistory, log_ages: NDArray[np.float64]) -> None:
     values = draw(sfh, 6, seed=6)
     weights = ssp_weights(sfh, values, TODAY, log_ages, METALS)
@@ -100,8 +113,13 @@ def test_sum_is_one_and_no_weight_is_negative_over_the_prior(sfh: StarFormationH
 def test_constant_rate_has_its_closed_form() -> None:
     sfh = ExponentialSFH(10.0)
     log_ages = np.array([7.0, 8.0, 9.0, 9.5, 10.5])
-    weights = ssp_weights(sfh, {"logtau": 6.0, "ism_metallicity_today": 0.02, "alpha_powerlaw": 0.0}, 10.0,
-                          log_ages, np.array([0.02]))[0, 0]
+    weights = ssp_weights(
+        sfh,
+        {"logtau": 6.0, "ism_metallicity_today": 0.02, "alpha_powerlaw": 0.0},
+        10.0,
+        log_ages,
+        np.array([0.02]),
+    )[0, 0]
     age = 10.0 ** (log_ages - 9.0)
     cut = np.minimum(age, 10.0)
     step = np.diff(np.log(age))
@@ -183,8 +201,12 @@ def test_batch_equals_single_points() -> None:
 
 def test_invalid_points_are_nan_and_do_not_touch_the_others() -> None:
     sfh = FixedMassFracSFH(TODAY, mass_fraction=(0.5, 0.9))
-    values = {"t_at_frac_0.5000": [3.0, 9.0, 3.0], "t_at_frac_0.9000": [8.0, 5.0, 8.0],
-              "ism_metallicity_today": [0.02, 0.02, np.nan], "alpha_powerlaw": [0.5, 0.5, 0.5]}
+    values = {
+        "t_at_frac_0.5000": [3.0, 9.0, 3.0],
+        "t_at_frac_0.9000": [8.0, 5.0, 8.0],
+        "ism_metallicity_today": [0.02, 0.02, np.nan],
+        "alpha_powerlaw": [0.5, 0.5, 0.5],
+    }
     weights = ssp_weights(sfh, values, TODAY, LOG_AGES, METALS)
     assert np.isnan(weights[1:]).all()
     alone = ssp_weights(sfh, {k: v[:1] for k, v in values.items()}, TODAY, LOG_AGES, METALS)
@@ -207,13 +229,18 @@ def test_spectrum_agrees_with_that_of_finely_sampled_particles() -> None:
     for sfh in MODELS:
         values = draw(sfh, 4, seed=9)
         spectra = np.einsum("pza,zaw->pw", ssp_weights(sfh, values, TODAY, LOG_AGES, METALS), flux)
-        age = np.unique(np.concatenate([np.geomspace(1e-7, TODAY / 2, 6000),
-                                        TODAY - np.geomspace(1e-7, TODAY / 2, 6000), [TODAY]]))
+        age = np.unique(
+            np.concatenate(
+                [np.geomspace(1e-7, TODAY / 2, 6000), TODAY - np.geomspace(1e-7, TODAY / 2, 6000), [TODAY]]
+            )
+        )
         mass = np.diff(sfh.young_mass(age, values), axis=1)
         formed = np.maximum(sfh.cumulative_mass(TODAY - 0.5 * (age[1:] + age[:-1]), values), 1e-300)
         ages_of = hats(0.5 * np.log(age[1:] * age[:-1]) + 9.0 * np.log(10.0), ln_age.ravel())
         for i in range(4):
-            metallicity = values["alpha_powerlaw"][i] * np.log(formed[i]) + np.log(values["ism_metallicity_today"][i])
+            metallicity = values["alpha_powerlaw"][i] * np.log(formed[i]) + np.log(
+                values["ism_metallicity_today"][i]
+            )
             weights = np.einsum("i,iz,ia->za", mass[i], hats(metallicity, ln_z.ravel()), ages_of)
             expected = np.einsum("za,zaw->w", weights, flux)
             assert spectra[i] == pytest.approx(expected, rel=1e-3)

@@ -1,0 +1,95 @@
+"""The page ``docs/modules.md``, made from the declarations of modules, options and parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.module_options import MODULES, ModuleDeclaration
+from orchestrator.physics.attenuation import LAWS
+from orchestrator.physics.parameter import Parameter
+from orchestrator.physics.sfh import SFH_MODELS
+
+__all__ = ["modules_page", "write_modules_page"]
+
+_EXAMPLE: dict[str, Any] = {
+    "inputSpectrum": "spectrum.dat",
+    "inputPhotometry": "photometry.txt",
+    "SSPModel": "PopStar",
+    "ExtinctionLaw": "ccm89",
+    "NoiseModel": "MultiplicativeNoiseModel",
+    "legendre_deg": 1,
+}
+_HEADING = """# Modules, options and parameters
+
+Made from the declarations in the code by `python -m orchestrator.config.documentation docs/modules.md`; a test keeps
+it current. Names of options are read without regard to capitals. A section is named `Class` or `Class_suffix`.
+"""
+
+
+def modules_page() -> str:
+    """Return the page as Markdown."""
+    parts = [_HEADING]
+    for declaration in MODULES.values():
+        parts.append(_module(declaration))
+    parts.append("## Star-formation histories\n\nSection `stars.sfh`; ranges at redshift 0.\n")
+    for name in SFH_MODELS:
+        from orchestrator.physics.sfh import build_sfh
+
+        arguments = [0.25, 0.5, 0.75] if name == "FixedMassFracSFH" else []
+        example = " (with `SFHArgs = 0.25 0.5 0.75`)" if arguments else ""
+        parts.append(f"### {name}{example}\n\n{_parameter_table(build_sfh(name, arguments).parameters)}")
+    parts.append(f"## Attenuation laws\n\n{', '.join(f'`{law}`' for law in LAWS)}\n")
+    return "\n".join(parts)
+
+
+def _module(declaration: ModuleDeclaration) -> str:
+    rows = ["| option | default | meaning |", "|---|---|---|"]
+    for name, field in declaration.options.model_fields.items():
+        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=False))
+        rows.append(f"| `{field.alias or name}` | {default} | {field.description} |")
+    given = {key: value for key, value in _EXAMPLE.items() if _accepts(declaration, key)}
+    if _accepts(declaration, "SFHModel"):
+        given["SFHModel"] = "ExponentialSFH"
+    options = declaration.options.model_validate(given)
+    return (
+        f"## {declaration.class_name}\n\n{(declaration.options.__doc__ or '').strip()}\n\n"
+        + "\n".join(rows)
+        + f"\n\nParameters (here with {_choices(given)}):\n\n"
+        + _parameter_table(declaration.declared_parameters(options))
+    )
+
+
+def _accepts(declaration: ModuleDeclaration, option: str) -> bool:
+    return option.lower() in declaration.options.spellings()
+
+
+def _choices(given: dict[str, Any]) -> str:
+    shown = ("SFHModel", "ExtinctionLaw", "NoiseModel", "legendre_deg")
+    return ", ".join(f"`{key} = {given[key]}`" for key in shown if key in given)
+
+
+def _default(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    return f"`{'T' if value is True else 'F' if value is False else value}`"
+
+
+def _parameter_table(parameters: tuple[Parameter, ...]) -> str:
+    rows = ["| section | name | from | start | to | unit | meaning |", "|---|---|---|---|---|---|---|"]
+    for p in parameters:
+        rows.append(
+            f"| `{p.section}` | `{p.name}` | {p.lower:.4g} | {p.start:.4g} | {p.upper:.4g} | {p.unit} | {p.meaning} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def write_modules_page(path: Path) -> None:
+    """Write the page."""
+    path.write_text(modules_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import sys
+
+    write_modules_page(Path(sys.argv[1]))

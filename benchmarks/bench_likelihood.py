@@ -130,7 +130,8 @@ def peer_cases(python: str, spectrum: Path, photometry: Path) -> dict[str, float
         input=json.dumps(task), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if answer.returncode:
-        raise SystemExit(f"the peer failed:\n{answer.stderr[-3000:]}")
+        msg = f"the peer failed:\n{answer.stderr[-3000:]}"
+        raise SystemExit(msg)
     return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 

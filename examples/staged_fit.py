@@ -43,7 +43,7 @@ def sampling(walkers, samples):
     }
 
 
-def stage(name, module, options, chain, likelihood=None, **sections):
+def stage(name, module, options, chain, **sections):
     """Put the sections of one stage together."""
     return {
         **sampling(*chain),

@@ -128,6 +128,7 @@ class CosmosisModule:
 
     def flags(self, solution: Any) -> tuple[str, ...]:
         """Return sentences about what in this solution should not be taken at face value."""
+        del solution
         return ()
 
     @classmethod

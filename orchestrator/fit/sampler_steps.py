@@ -154,11 +154,8 @@ def _can_skip(ini: Any, final: Path, output: Path) -> bool:
 def _sampler_defaults(ini: Any, name: str, pipeline: Any) -> Override:
     """Defaults that differ from CosmoSIS's, where the user chose nothing."""
     override: Override = {}
-    if name == "maxlike":
-        if ini.get("maxlike", "method", fallback="").upper() == "L-BFGS-B":
-            logger.warning(
-                "maxlike with method = L-BFGS-B often stays at its start point; use bobyqa or Nelder-Mead"
-            )
+    if name == "maxlike" and ini.get("maxlike", "method", fallback="").upper() == "L-BFGS-B":
+        logger.warning("maxlike with method = L-BFGS-B often stays at its start point; use bobyqa or Nelder-Mead")
     if name in WALKER_SAMPLERS:
         n_varied = len(pipeline.varied_params)
         if not ini.has_option(name, "walkers"):

@@ -11,7 +11,6 @@ from orchestrator.config.photometry_options import SFHPhotometryOptions
 from orchestrator.forward_model.evaluation import Evaluation
 from orchestrator.forward_model.spectrum_fit import flux_per_luminosity, library_of
 from orchestrator.forward_model.stellar_population import StellarPopulation
-
 from orchestrator.observation.filters import load_filter
 from orchestrator.observation.photometry import Photometry
 from orchestrator.observation.read_photometry import read_photometry
@@ -182,7 +181,7 @@ def prepare_photometry_fit(options: SFHPhotometryOptions) -> PhotometryFit:
         flux_per_luminosity(options.redshift, options.h0, options.omega_m, options.distance_mpc),
         a_v_max=options.a_v_max,
     )
-    today = age_of_universe(options.redshift, options.h0, options.omega_m)
+    today = float(age_of_universe(options.redshift, options.h0, options.omega_m))
     sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
     model = PhotometryModel(
         population=StellarPopulation.of_library(sfh, library),

@@ -6,7 +6,7 @@ This is the set-up of ``FullSpectralFit`` and ``SFHSpectra``, and the first half
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,7 @@ def flux_per_luminosity(redshift: float, h0: float, omega_m: float, distance_mpc
     if distance_mpc is not None:
         distance = distance_mpc * CM_PER_MPC
     elif redshift > 0:
-        distance = luminosity_distance_cm(redshift, h0, omega_m)
+        distance = float(luminosity_distance_cm(redshift, h0, omega_m))
     else:
         logger.warning("redshift %g gives no distance: the stellar mass is for 10 pc; set distance_mpc", redshift)
         distance = TEN_PARSEC_CM
@@ -140,27 +140,26 @@ def library_of(options: SSPOptions) -> SSPLibrary:
     return load_library(options.ssp_model, options.ssp_dir, options.ssp_model_args)
 
 
-def data_lsf_on(
-    wavelength: FloatArray, spectrum: Spectrum
-) -> FloatArray | None:
+def data_lsf_on(wavelength: FloatArray, spectrum: Spectrum) -> FloatArray | None:
     """Return the FWHM of the data's LSF in the rest frame at `wavelength`, Angstrom; None if not known."""
     fwhm = spectrum.lsf_fwhm_rest
     return None if fwhm is None else np.interp(wavelength, spectrum.rest_wavelength, fwhm)
 
 
-def dust_curves(options: DustOptions, *wavelengths: FloatArray) -> tuple[FloatArray, ...] | None:
-    """Return A(lambda) / A_V at each set of rest wavelengths; None without a law."""
+def dust_curves(
+    options: DustOptions, good: FloatArray, covered: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return A(lambda) / A_V at two sets of rest wavelengths; None without a law."""
     if options.extinction_law is None:
         return None
-    return tuple(attenuation_curve(options.extinction_law, w, options.r_v) for w in wavelengths)
+    law, r_v = options.extinction_law, options.r_v
+    return attenuation_curve(law, good, r_v), attenuation_curve(law, covered, r_v)
 
 
 def with_ssp_lsf(library: SSPLibrary, options: SpectrumOptions) -> SSPLibrary:
     """Replace the resolution of the library by that of the file ``SSPLSF``."""
     if options.ssp_lsf is None:
         return library
-    from dataclasses import replace
-
     wavelength, fwhm = read_two_columns(options.ssp_lsf)
     return replace(library, lsf_fwhm=np.interp(library.wavelength, wavelength, fwhm))
 
@@ -179,8 +178,8 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
     name = options.input_spectrum.name
     rest = spectrum.rest_wavelength
     template_range = (float(library.wavelength[0]), float(library.wavelength[-1]))
-    grid = model_grid(rest[np.flatnonzero(keep)[0] : np.flatnonzero(keep)[-1] + 1], options.velscale,
-                      template_range, name)  # fmt: skip
+    inside = np.flatnonzero(keep)
+    grid = model_grid(rest[inside[0] : inside[-1] + 1], options.velscale, template_range, name)
     pixels = fitted_pixels(spectrum, keep, grid, name)
     templates = prepare_templates(
         library,
@@ -188,7 +187,7 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
         lsf_fwhm=data_lsf_on(grid.wavelength, spectrum),
         compression_error=options.ssp_compression_error,
     )
-    today = age_of_universe(options.redshift, options.h0, options.omega_m)
+    today = float(age_of_universe(options.redshift, options.h0, options.omega_m))
     sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
     covered = rest[pixels.covered]
     model = prepare_stellar_spectrum(

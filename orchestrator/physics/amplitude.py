@@ -147,7 +147,7 @@ def eliminate_linear_terms(
     cross = matrix[:, 1:, 0]
     both = np.stack([vector[:, 1:], cross], axis=2)
     solved = np.linalg.solve(matrix[:, 1:, 1:], both)
-    offset, response = solved[:, :, 0], solved[:, :, 1]
+    offset, response = np.asarray(solved[:, :, 0]), np.asarray(solved[:, :, 1])
     parabola = Parabola(
         constant=constant + 0.5 * np.einsum("ij,ij->i", vector[:, 1:], offset),
         slope=vector[:, 0] - np.einsum("ij,ij->i", cross, offset),

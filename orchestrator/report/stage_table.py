@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.fit.chain import Chain
-from orchestrator.fit.stage_result import StageResult
 from orchestrator.fit.moments import used_rows, weighted_percentiles
+from orchestrator.fit.stage_result import StageResult
 from orchestrator.fit.summary import ResultsSummary
 from orchestrator.report.table import ResultRow, results_table
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
+
 from orchestrator.physics.amplitude import (
     Limits,
     Parabola,
@@ -11,9 +15,6 @@ from orchestrator.physics.amplitude import (
     no_parabola,
     solve_amplitude,
 )
-from scipy.integrate import quad
-from scipy.optimize import minimize_scalar
-from scipy.stats import norm
 
 
 def _data(seed: int, n: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -45,7 +45,6 @@ def test_bounds_fix_the_range_and_hold_the_ends() -> None:
 
 def test_scale_leaves_out_the_low_degrees() -> None:
     wavelength = np.linspace(4000.0, 6000.0, 101)
-    full = legendre_basis(wavelength, 8)
     bounds = (float(wavelength[0]), float(wavelength[-1]))
     assert legendre_degrees(3, bounds, 400.0).tolist() == [0, 5, 6, 7]
     assert legendre_degrees(3, bounds, 1e6).tolist() == [0, 1, 2, 3]

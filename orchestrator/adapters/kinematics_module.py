@@ -76,14 +76,7 @@ class KinematicsModule(CosmosisModule):
     def flags(self, solution: Any) -> tuple[str, ...]:
         """Say where the dispersion found is below what data and templates resolve."""
         sigma = float(self.read_parameters(solution)["kinematics", "los_sigma"][0])
-        resolution = self.kinematics.resolution
-        if not resolution.is_unresolved(sigma):
-            return ()
-        limit = max(resolution.unresolved_limit, resolution.template_limit)
-        return (
-            f"unresolved: los_sigma = {sigma:.0f} km/s is below the {limit:.0f} km/s that data and templates "
-            f"({resolution.library_name}) resolve; read it as an upper limit",
-        )
+        return self.kinematics.resolution.flags(sigma)
 
     def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
         """Draw spectrum, model, masked regions and residuals.

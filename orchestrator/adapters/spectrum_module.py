@@ -27,12 +27,24 @@ class SpectrumModule(CosmosisModule):
         """Read the spectrum and prepare the templates."""
         self.fit = prepare_spectrum_fit(self.options)
         self.model = self.fit.model
+        if self._fits_kinematics:
+            self.fit.resolution.check(self.fit.resolution.unresolved_limit, self.options.input_spectrum.name)
+
+    @property
+    def _fits_kinematics(self) -> bool:
+        return self.model.basis_rfft is not None
 
     def make_observable(self, block: Any, parse: bool = False) -> FloatArray:
         """Return the model flux on the pixels that the templates cover, erg/s/cm2/Angstrom, shape (n_covered,)."""
         del parse
         flux, _ = self.model.model_spectrum(self.read_parameters(block))
         return flux[0]
+
+    def flags(self, solution: Any) -> tuple[str, ...]:
+        """Say where a fitted dispersion is below what data and templates resolve."""
+        if not self._fits_kinematics:
+            return ()
+        return self.fit.resolution.flags(float(self.read_parameters(solution)["kinematics", "los_sigma"][0]))
 
     def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
         """Draw spectrum, model, masked regions and residuals.
@@ -66,6 +78,6 @@ class SpectrumModule(CosmosisModule):
             n_degrees_of_freedom=int(good.sum()) - n_free,
             noise_scale=float(beta**-0.5),
             title=f"{self.alias}: {spectrum.name}",
-            annotations=(f"SSPs: {self.fit.library_name}", f"SFH: {self.options.sfh_model}"),
+            annotations=(f"SSPs: {self.fit.resolution.library_name}", f"SFH: {self.options.sfh_model}"),
         )
         return plot_spectrum(data, Path(figname or f"{self.alias}_best_fit_solution.png"))

@@ -34,6 +34,29 @@ def check_inputs(stages: Sequence[Stage]) -> list[str]:
                     continue
                 done.add(key)
                 faults.extend(f"stage {number}: [{section}] {fault}" for fault in _attempt(read))
+        faults.extend(f"stage {number}: {fault}" for fault in _limits_before_other_data(stage))
+    return faults
+
+
+def _limits_before_other_data(stage: Stage) -> list[str]:
+    """Faults of modules with limits that are not the last ones to share a mass that is not sampled.
+
+    The likelihood of a limit is no parabola in the mass, so it cannot be handed on to the next module.
+    """
+    with_mass = [(name, o) for name, o in module_options_of(stage).items() if hasattr(o, "amplitude")]
+    faults = []
+    for name, options in with_mass[:-1]:
+        if options.amplitude == "sampled" or not hasattr(options, "input_photometry"):
+            continue
+        try:
+            photometry = _photometry(options.input_photometry, options.flux_units, options.redshift)
+        except OrchestratorError:
+            continue  # reported already
+        if (photometry.is_upper_limit | photometry.is_lower_limit).any():
+            faults.append(
+                f"[{name}] holds limits and shares the stellar mass with modules after it; put it last in "
+                "[pipeline] modules, or set amplitude = sampled in all of them"
+            )
     return faults
 
 
@@ -84,7 +107,11 @@ def _read_spectrum(path: Any, **how: Any) -> object:
 
 def _read_photometry(path: Any, flux_units: Any, redshift: Any) -> object:
     from orchestrator.observation.filters import load_filter
+
+    return [load_filter(name) for name in _photometry(path, flux_units, redshift).filter_names]
+
+
+def _photometry(path: Any, flux_units: Any, redshift: Any) -> Any:
     from orchestrator.observation.read_photometry import read_photometry
 
-    photometry = read_photometry(path, flux_units=flux_units, redshift=redshift)
-    return [load_filter(name) for name in photometry.filter_names]
+    return read_photometry(path, flux_units=flux_units, redshift=redshift)

@@ -71,6 +71,16 @@ class KinematicResolution:
         """Return where a dispersion is below what data or templates resolve; same shape as `los_sigma`."""
         return np.asarray(los_sigma) < max(self.unresolved_limit, self.template_limit)
 
+    def flags(self, los_sigma: float) -> tuple[str, ...]:
+        """Return the remark that an unresolved dispersion (km/s) must carry; empty if it is resolved."""
+        if not self.is_unresolved(los_sigma):
+            return ()
+        limit = max(self.unresolved_limit, self.template_limit)
+        return (
+            f"unresolved: los_sigma = {los_sigma:.0f} km/s is below the {limit:.0f} km/s that data and templates "
+            f"({self.library_name}) resolve; read it as an upper limit",
+        )
+
     def check(self, los_sigma: float, name: str = "the spectrum") -> bool:
         """Log a warning where `los_sigma` (km/s) cannot be measured; return True if it can.
 

@@ -19,6 +19,7 @@ from orchestrator.config.spectrum_options import (
     SSPOptions,
 )
 from orchestrator.errors import ConfigError, DataError
+from orchestrator.forward_model.kinematic_resolution import KinematicResolution, kinematic_resolution
 from orchestrator.forward_model.pixels import fitted_pixels, model_grid
 from orchestrator.forward_model.prepared_templates import prepare_templates
 from orchestrator.forward_model.stellar_population import StellarPopulation
@@ -57,12 +58,13 @@ class SpectrumFit:
     ----------
     spectrum : Spectrum
     model : StellarSpectrumModel
-    library_name : str
+    resolution : KinematicResolution
+        What dispersion data and templates can show.
     """
 
     spectrum: Spectrum
     model: StellarSpectrumModel
-    library_name: str
+    resolution: KinematicResolution
 
     @property
     def covered_wavelength(self) -> FloatArray:
@@ -208,7 +210,8 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
     )
     if isinstance(options, SFHSpectraOptions):
         model = _with_fixed_kinematics(model, options)
-    return SpectrumFit(spectrum=spectrum, model=model, library_name=library.name)
+    resolution = kinematic_resolution(spectrum, library, pixels.wavelength)
+    return SpectrumFit(spectrum=spectrum, model=model, resolution=resolution)
 
 
 def _with_fixed_kinematics(model: StellarSpectrumModel, options: SFHSpectraOptions) -> StellarSpectrumModel:

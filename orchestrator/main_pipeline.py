@@ -26,6 +26,7 @@ from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.prepare import prepare_stage, write_missing_values
 from orchestrator.fit.runner import run_prepared
 from orchestrator.fit.stage_result import StageResult, stage_result
+from orchestrator.forward_model.first_look import check_selections
 from orchestrator.stage import Stage
 
 __all__ = ["MainPipeline"]
@@ -124,7 +125,7 @@ class MainPipeline:
         HandoverError
             If a value cannot move to the next stage.
         """
-        faults = check_inputs(self.stages)
+        faults = check_inputs(self.stages) or check_selections(self.stages)
         if faults:
             raise ConfigError(faults)
         self.results = []
@@ -166,17 +167,22 @@ def _with_figures(result: StageResult) -> StageResult:
 
     reader = Reader.from_results_file(result.stage.paths.chain)
     figures: dict[str, Path] = {}
-    for module in result.stage.modules:
-        path = _figure_path(result.stage, module.name)
+    try:
+        block = reader.solution_to_datablock(reader.solution_to_dict(result.best_fit.row))
+        modules = {module.name: reader.get_module(module.name) for module in result.stage.modules}
+        for module in modules.values():
+            module.execute(block)  # in order, so that each figure shows the mass that all data share
+    except Exception as error:  # noqa: BLE001 - a module may raise anything, and its figure is not worth the fit
+        logger.warning("no figures of stage %s: %s: %s", result.name, type(error).__name__, error)
+        return result
+    for name, module in modules.items():
+        path = _figure_path(result.stage, name)
         try:
-            block = reader.solution_to_datablock(reader.solution_to_dict(result.best_fit.row))
-            reader.get_module(module.name).plot_solution(block, figname=str(path))
-        except Exception as error:  # noqa: BLE001 - a module may raise anything, and its figure is not worth the fit
-            logger.warning(
-                "no figure of %s in stage %s: %s: %s", module.name, result.name, type(error).__name__, error
-            )
+            module.plot_solution(block, figname=str(path))
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("no figure of %s in stage %s: %s: %s", name, result.name, type(error).__name__, error)
             continue
-        figures[module.name] = path
+        figures[name] = path
     return replace(result, figures=figures)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config.module_options import MODULES, parse_options
+from orchestrator.errors import ConfigError
 from orchestrator.forward_model.evaluation import Evaluation
 from orchestrator.physics.amplitude import Parabola, no_parabola
 from orchestrator.physics.parameter import Parameter, ParameterValues
@@ -25,6 +26,9 @@ FloatArray = NDArray[np.float64]
 
 JOINT_SECTION = "joint_amplitude"
 """DataBlock section in which a module tells the next one what the data so far say about the mass."""
+
+
+_PARABOLA = ("constant", "slope", "curvature")
 
 
 class Likelihood(Protocol):
@@ -53,6 +57,8 @@ class CosmosisModule:
 
     name: ClassVar[str]
     model: Likelihood
+    has_limits: bool = False
+    """Whether the data hold limits, after which no other module can share a mass that is not sampled."""
 
     def __init__(self, options: Any, *, alias: str | None = None) -> None:
         self.alias = alias or self.name
@@ -97,7 +103,8 @@ class CosmosisModule:
 
     def execute(self, block: Any) -> int:
         """Evaluate one point of a CosmoSIS run: read parameters from `block`, write the likelihood there."""
-        evaluation = self.model.log_likelihood(self.read_parameters(block), _joint_before(block))
+        before = self._joint_before(block)
+        evaluation = self.model.log_likelihood(self.read_parameters(block), before)
         _put(block, "likelihoods", self.like_name, evaluation.log_likelihood[0])
         self._write_extra(block, evaluation)
         return 0
@@ -109,14 +116,27 @@ class CosmosisModule:
         """Return the declared parameters of `block` as arrays of shape (1,).
 
         A parameter whose declared range is a single value may be missing.
+
+        Raises
+        ------
+        ConfigError
+            Listing every other parameter that is missing.
         """
         values: dict[tuple[str, str], FloatArray] = {}
+        missing: list[str] = []
         for parameter in self.parameters:
             key = (parameter.section, parameter.name)
-            if parameter.lower == parameter.upper and not _has_value(block, key):
+            if _has_value(block, key):
+                values[key] = np.array([float(block[key])])
+            elif parameter.lower == parameter.upper:
                 values[key] = np.array([parameter.start])
             else:
-                values[key] = np.array([float(block[key])])
+                missing.append(
+                    f"[{self.alias}] parameter {parameter.section}/{parameter.name} has no value ({parameter.meaning}); "
+                    "add it to the values file"
+                )
+        if missing:
+            raise ConfigError(missing)
         return values
 
     @staticmethod
@@ -168,19 +188,58 @@ class CosmosisModule:
             mode = "w" if self.options.logging_overwrite else "a"
             package_logger.addHandler(logging.FileHandler(target, mode=mode))
 
+    def _joint_before(self, block: Any) -> Parabola:
+        """Return what the modules before this one say about the mass.
+
+        A block may be used again: what this module and later ones left there is passed over.
+        """
+        order = block[JOINT_SECTION, "order"].split() if _has_value(block, (JOINT_SECTION, "order")) else []
+        if self.like_name in order:
+            order = order[: order.index(self.like_name)]
+        if not order:
+            return no_parabola(1)
+        last = order[-1]
+        if _has_value(block, (JOINT_SECTION, f"{last}_closed")) and self.options.amplitude != "sampled":
+            msg = (
+                f"[{self.alias}] comes after {last}, whose limits cannot be handed on; put the module with limits "
+                "last, or set amplitude = sampled"
+            )
+            raise ConfigError(msg)
+        return Parabola(*(np.array([block[JOINT_SECTION, f"{last}_{name}"]]) for name in _PARABOLA))
+
+    def _write_joint(self, block: Any, joint: Parabola) -> None:
+        """Leave for the next module what the data so far say about the mass."""
+        known = _has_value(block, (JOINT_SECTION, "order"))
+        order = block[JOINT_SECTION, "order"].split() if known else []
+        if self.like_name in order:
+            order = order[: order.index(self.like_name)]
+        block[JOINT_SECTION, "order"] = " ".join([*order, self.like_name])
+        for name in _PARABOLA:
+            _put(block, JOINT_SECTION, f"{self.like_name}_{name}", getattr(joint, name)[0])
+        if self.has_limits:
+            _put(block, JOINT_SECTION, f"{self.like_name}_closed", 1.0)
+
     def _write_extra(self, block: Any, evaluation: Evaluation) -> None:
         if evaluation.amplitude is not None:
             with np.errstate(divide="ignore"):
                 mass = float(np.log10(evaluation.amplitude[0]))
+            self._write_surviving(block, evaluation, mass)
             _put(block, "extra", "stellar_mass", mass)
-            if evaluation.surviving_fraction is not None:
-                surviving = mass + float(np.log10(max(evaluation.surviving_fraction[0], 1e-300)))
-                _put(block, "extra", "surviving_stellar_mass", surviving)
         if evaluation.joint is not None:
-            for name in ("constant", "slope", "curvature"):
-                _put(block, JOINT_SECTION, name, getattr(evaluation.joint, name)[0])
+            self._write_joint(block, evaluation.joint)
         for name, value in evaluation.extra.items():
             _put(block, "extra", name, value[0])
+
+    @staticmethod
+    def _write_surviving(block: Any, evaluation: Evaluation, mass: float) -> None:
+        """Write the surviving mass; an earlier module's fraction holds where this library does not know it."""
+        if evaluation.surviving_fraction is not None:
+            fraction = float(np.log10(max(evaluation.surviving_fraction[0], 1e-300)))
+        elif _has_value(block, ("extra", "surviving_stellar_mass")):
+            fraction = block["extra", "surviving_stellar_mass"] - block["extra", "stellar_mass"]
+        else:
+            return
+        _put(block, "extra", "surviving_stellar_mass", mass + fraction)
 
 
 def cosmosis_functions(
@@ -198,15 +257,6 @@ def cosmosis_functions(
         module.cleanup()
 
     return setup, execute, cleanup
-
-
-def _joint_before(block: Any) -> Parabola:
-    if not _has_value(block, (JOINT_SECTION, "slope")):
-        return no_parabola(1)
-    constant, slope, curvature = (
-        np.array([block[JOINT_SECTION, name]]) for name in ("constant", "slope", "curvature")
-    )
-    return Parabola(constant, slope, curvature)
 
 
 def _put(block: Any, section: str, name: str, value: float) -> None:

@@ -59,6 +59,7 @@ class KinematicsModule(CosmosisModule):
             multiplicative_degree=options.multiplicative_degree,
             additive_degree=options.additive_degree,
             legendre_bounds=options.legendre_bounds,
+            legendre_scale=options.legendre_scale,
             template_weights=options.template_weights,
             moments=options.moments,
             extinction_law=options.extinction_law,

@@ -30,6 +30,8 @@ class PhotometryModule(CosmosisModule):
         """Read the photometry and integrate the SSPs over the bands."""
         self.fit = prepare_photometry_fit(self.options)
         self.model = self.fit.model
+        data = self.model.photometry
+        self.has_limits = bool((data.is_upper_limit | data.is_lower_limit).any())
 
     def make_observable(self, block: Any, parse: bool = False) -> FloatArray:
         """Return the model flux in every band, erg/s/cm2/Hz, shape (n_bands,)."""

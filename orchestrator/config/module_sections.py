@@ -67,7 +67,12 @@ def check_module(
         parsed = parse_options(class_name, own, name)
     except ConfigError as error:
         faults.extend(error.faults)
-        return ModuleDraft(ModuleSection(name, class_name, file, own), None)
+        known = MODULES[class_name].options.spellings()
+        own = {key: value for key, value in own.items() if str(key).lower() in known}
+        try:  # what is known may hold more faults, in files and names
+            parsed = parse_options(class_name, own, name, quiet=True)
+        except ConfigError:
+            return ModuleDraft(ModuleSection(name, class_name, file, own), None)
     resolved = _resolved(parsed, name, directory, faults)
     options = parse_options(class_name, resolved, name, quiet=True)
     faults.extend(_model_faults(class_name, options, name))

@@ -7,20 +7,57 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.fit.fork_pool import die_with_parent, load_system_library
-from orchestrator.fit.mpi import child_environment
+from orchestrator.fit.mpi import THREAD_VARIABLES, child_environment
 
-__all__ = ["TimedOut", "run_logged"]
+__all__ = [
+    "GRACE_SECONDS",
+    "ProcessLost",
+    "TimedOut",
+    "run_logged",
+    "sampler_environment",
+    "terminated_as_exit",
+    "threads_per_process",
+]
 
-_GRACE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
+"""Between the request to end and the end by force."""
 
 
 class TimedOut(Exception):
     """The command ran longer than it was allowed to."""
+
+
+class ProcessLost(Exception):
+    """The process that watched the command ended, and the command with it."""
+
+
+def sampler_environment() -> dict[str, str]:
+    """Return the environment of a sampler process.
+
+    One thread per process unless the user set a number; the user's ``OMP_NUM_THREADS`` holds for the linear
+    algebra too, whose own variables would otherwise go before it.
+    """
+    environment = child_environment()
+    threads = os.environ.get("OMP_NUM_THREADS")
+    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        if threads and variable not in os.environ:
+            environment[variable] = threads
+    return environment
+
+
+def threads_per_process(environment: Mapping[str, str]) -> tuple[int, str]:
+    """Return the largest number of threads that an environment asks for, and the variable that does."""
+    found = (1, "")
+    for variable in THREAD_VARIABLES:
+        first = environment.get(variable, "").split(",")[0].strip()  # one number per level of nesting
+        if first.isdecimal() and int(first) > found[0]:
+            found = (int(first), variable)
+    return found
 
 
 def run_logged(
@@ -62,13 +99,13 @@ def run_logged(
         If the command cannot be started.
     """
     load_system_library()  # before the fork: loading a library between fork and exec may dead-lock
-    with log.open("ab" if append else "wb") as stream, _terminated_as_exit():
+    with log.open("ab" if append else "wb") as stream, terminated_as_exit():
         process = subprocess.Popen(  # noqa: PLW1509
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env=child_environment(),
+            env=sampler_environment(),
             start_new_session=True,
             pass_fds=tuple(keep_open),
             preexec_fn=_end_with_parent,
@@ -92,14 +129,14 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
+            process.wait(GRACE_SECONDS)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 @contextlib.contextmanager
-def _terminated_as_exit() -> Iterator[None]:
+def terminated_as_exit() -> Iterator[None]:
     """Turn a termination request into SystemExit, so that clean-up runs, unless somebody handles it."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

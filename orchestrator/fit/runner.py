@@ -8,6 +8,7 @@ points have a finite posterior.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shlex
 import sys
@@ -24,7 +25,8 @@ from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.mpi import find_mpiexec
 from orchestrator.fit.prepare import PreparedStage, plain_length, prepare_stage, recorded_config, write_inputs
 from orchestrator.fit.previous import set_aside
-from orchestrator.fit.process import TimedOut, run_logged
+from orchestrator.fit.process import ProcessLost, TimedOut, sampler_environment, threads_per_process
+from orchestrator.fit.warm import run_warm
 from orchestrator.stage import Stage
 
 __all__ = ["RunRecord", "launch_command", "run_prepared", "run_stage"]
@@ -118,7 +120,23 @@ def run_prepared(prepared: PreparedStage, *, lock: int | None = None) -> RunReco
         set_aside(stage)
     write_inputs(prepared)
     logger.info("stage %s: %s on %d process(es)", stage.name, " then ".join(stage.samplers), stage.n_cores)
+    _say_threads(stage)
     return _run(stage, command, lock, resumed=state == "begun")
+
+
+def _say_threads(stage: Stage) -> None:
+    """Say how many threads a stage uses in all, where the user's environment multiplies its processes."""
+    n_threads, variable = threads_per_process(sampler_environment())
+    if stage.n_cores > 1 and n_threads > 1:
+        logger.warning(
+            "stage %s: n_cores = %d processes x %s = %d is %d threads in all, on %s cores",
+            stage.name,
+            stage.n_cores,
+            variable,
+            n_threads,
+            stage.n_cores * n_threads,
+            os.cpu_count(),
+        )
 
 
 def launch_command(stage: Stage) -> list[str]:
@@ -191,7 +209,7 @@ def _run(stage: Stage, command: list[str], lock: int, *, resumed: bool) -> RunRe
     with paths.log.open("a" if resumed else "w", encoding="utf-8") as log:
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
     try:
-        exit_code = run_logged(
+        exit_code = run_warm(
             command, paths.log, append=True, timeout=float(limit) if limit else None, keep_open=(lock,)
         )
     except TimedOut as error:
@@ -199,6 +217,9 @@ def _run(stage: Stage, command: list[str], lock: int, *, resumed: bool) -> RunRe
             f"Stage {stage.name!r} was {error}, as runtime.timeout says; set resume = T to continue "
             "its chain."
         )
+        raise _stage_error(msg, stage, text, None) from error
+    except ProcessLost as error:
+        msg = f"Stage {stage.name!r} failed: {error}; run it again, with resume = T to continue its chain."
         raise _stage_error(msg, stage, text, None) from error
     except OSError as error:
         msg = f"Stage {stage.name!r} cannot be started: {error}."

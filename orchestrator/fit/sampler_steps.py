@@ -115,6 +115,8 @@ def run_one(
             return
         logger.warning("the sampler %s runs in one process only; the others wait", name)
         pool = None
+    # A percent sign in a path would be taken for an interpolation.
+    override = {key: value.replace("%", "%%") for key, value in override.items()}
     run_cosmosis(ini, pool=pool, pipeline=pipeline, priors=pipeline.priors_files, override=override)
     if is_master and Sampler.registry[name].needs_output and (name in OPTIMISERS or not is_last):
         _carry_peak(pipeline, output, name)

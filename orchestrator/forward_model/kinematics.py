@@ -40,6 +40,9 @@ IntArray = NDArray[np.int64]
 
 TEMPLATE_WEIGHTS = ("non_negative", "marginalised")
 
+LOWEST_H4 = -4 / np.sqrt(6.0)
+"""Below it no LOSVD of unit area exists."""
+
 _LOG_DIMMING = -0.4 * np.log(10.0)
 
 
@@ -89,7 +92,8 @@ class KinematicPoint:
     def is_valid(self) -> bool:
         """Whether the point lies in the support of the model."""
         values = (self.los_vel, self.los_sigma, self.los_h3, self.los_h4, self.a_v, self.beta)
-        return bool(np.all(np.isfinite(values))) and self.los_sigma >= 0 and self.beta > 0
+        in_range = self.los_sigma >= 0 and self.los_h4 > LOWEST_H4 and self.a_v >= 0 and self.beta > 0
+        return in_range and bool(np.all(np.isfinite(values)))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from orchestrator.forward_model.pixels import FittedPixels, fitted_pixels, model
 from orchestrator.forward_model.prepared_templates import prepare_templates
 from orchestrator.observation.spectrum import Spectrum
 from orchestrator.physics.attenuation import attenuation_curve
-from orchestrator.physics.continuum import legendre_basis
+from orchestrator.physics.continuum import legendre_basis, legendre_degrees
 from orchestrator.physics.convolved_templates import prepare_template_bank
 from orchestrator.physics.template_weights import Coefficients, GaussianPrior
 from orchestrator.physics.wavelength import apply_projection
@@ -44,6 +44,7 @@ def prepare_kinematics_model(
     multiplicative_degree: int = 10,
     additive_degree: int = -1,
     legendre_bounds: tuple[float, float] | None = None,
+    legendre_scale: float | None = None,
     template_weights: str = "non_negative",
     moments: int = 4,
     extinction_law: str | None = None,
@@ -75,6 +76,8 @@ def prepare_kinematics_model(
         Degree of the additive Legendre polynomial; -1 for none.
     legendre_bounds : (float, float), optional
         Wavelengths mapped to -1 and 1; the ends of the fitted pixels if left out.
+    legendre_scale : float, optional
+        Largest scale that the multiplicative polynomial follows, Angstrom.
     template_weights : {'non_negative', 'marginalised'}
     moments : {2, 4}
         2 fits velocity and dispersion, 4 adds h3 and h4.
@@ -136,7 +139,8 @@ def prepare_kinematics_model(
     bounds = legendre_bounds or (float(pixels.wavelength[0]), float(pixels.wavelength[-1]))
     covered = rest[pixels.covered]
     dust = _dust(extinction_law, r_v, pixels.wavelength, covered)
-    multiplicative = legendre_basis(pixels.wavelength, multiplicative_degree, bounds)
+    degrees = legendre_degrees(multiplicative_degree, bounds, legendre_scale)
+    multiplicative = legendre_basis(pixels.wavelength, int(degrees[-1]), bounds)[degrees]
     n_additive = additive_degree + 1
     whitening = np.sqrt(pixels.inverse_variance)
     bank = prepare_template_bank(scaled)
@@ -151,7 +155,7 @@ def prepare_kinematics_model(
         whitening=whitening,
         multiplicative=np.ascontiguousarray(multiplicative[1:]),
         additive=flux_mean * legendre_basis(pixels.wavelength, max(additive_degree, 0), bounds)[:n_additive],
-        multiplicative_covered=legendre_basis(covered, multiplicative_degree, bounds)[1:],
+        multiplicative_covered=legendre_basis(covered, int(degrees[-1]), bounds)[degrees[1:]],
         additive_covered=flux_mean * legendre_basis(covered, max(additive_degree, 0), bounds)[:n_additive],
         dust=None if dust is None else dust[0],
         dust_covered=None if dust is None else dust[1],

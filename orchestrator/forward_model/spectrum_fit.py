@@ -98,7 +98,7 @@ def selected_pixels(options: SpectrumOptions, spectrum: Spectrum) -> NDArray[np.
     Raises
     ------
     DataError
-        If the range holds no pixel of the spectrum.
+        If the range holds no pixel of the spectrum, or nothing good is left.
     """
     rest = spectrum.rest_wavelength
     keep = np.ones(len(rest), dtype=bool)
@@ -119,6 +119,12 @@ def selected_pixels(options: SpectrumOptions, spectrum: Spectrum) -> NDArray[np.
         keep &= keep_sky_lines(spectrum.wavelength, pad=options.sky_line_pad)
     if options.mask_telluric:
         keep &= keep_telluric(spectrum.wavelength, pad=options.telluric_pad)
+    if not (keep & spectrum.good_pixels).any():
+        msg = (
+            f"range and masks leave no good pixel of {options.input_spectrum}: {int(spectrum.good_pixels.sum())} of "
+            f"{len(rest)} pixels are good and {int(keep.sum())} are kept; widen wlRange or the masks"
+        )
+        raise DataError(msg)
     return keep
 
 

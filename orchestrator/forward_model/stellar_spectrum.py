@@ -32,6 +32,9 @@ __all__ = ["StellarSpectrumModel", "fix_kinematics_and_dust", "prepare_stellar_s
 
 FloatArray = NDArray[np.float64]
 
+LOWEST_H4 = -4 / np.sqrt(6.0)
+"""Below it the area of the LOSVD is negative and no LOSVD of unit area exists."""
+
 KINEMATICS = ("los_vel", "los_sigma", "los_h3", "los_h4")
 
 
@@ -137,7 +140,8 @@ class StellarSpectrumModel:
         if amplitude is None:
             amplitude = self._solve(own, no_parabola(len(valid)), parameters).amplitude
         if self.polynomial_mode == "profiled":
-            relative = (offset - response * amplitude[:, None]) / amplitude[:, None]
+            mass = amplitude[:, None]
+            relative = np.where(mass > 0, offset / np.where(mass > 0, mass, 1.0) - response, 0.0)
             polynomial = 1 + relative @ self.polynomials_covered[1:]
         elif self.polynomial_mode == "sampled":
             polynomial = 1 + self._sampled_coefficients(parameters) @ self.polynomials_covered[1:]
@@ -149,8 +153,11 @@ class StellarSpectrumModel:
     def _coefficients(self, parameters: ParameterValues) -> tuple[NDArray[np.bool_], FloatArray, FloatArray]:
         """Return validity, SSP weights and their coefficients in the basis."""
         valid, weights = self.population.weights(parameters)
-        if ("kinematics", "los_sigma") in parameters and self.basis_rfft is not None:
-            valid = valid & (parameters["kinematics", "los_sigma"] >= 0)
+        if self.basis_rfft is not None:
+            v, sigma, h3, h4 = (parameters["kinematics", name] for name in KINEMATICS)
+            valid = valid & np.isfinite(v + h3) & (sigma >= 0) & np.isfinite(sigma) & (h4 > LOWEST_H4)
+            if self.attenuation_good is not None:
+                valid = valid & (parameters["dust.extinction", "a_v"] >= 0)
         if self.sampled_noise:
             valid = valid & (parameters["noise", "beta"] > 0)
         return valid, weights, weights @ self.coefficients
@@ -160,10 +167,14 @@ class StellarSpectrumModel:
     ) -> FloatArray:
         """Return the flux per Msun before any profiled polynomial, shape (n_points, n_pixels)."""
         if self.fixed_basis is not None and self.fixed_covered is not None:
-            return coefficients @ (self.fixed_covered if covered else self.fixed_basis)
+            fixed = coefficients @ (self.fixed_covered if covered else self.fixed_basis)
+            return fixed if covered else self._with_sampled_polynomial(fixed, parameters)
         assert self.basis_rfft is not None
         v, sigma, h3, h4 = (parameters["kinematics", name] for name in KINEMATICS)
-        kernel = losvd_rfft(self.n_fft, v / self.velscale, np.maximum(sigma, 0) / self.velscale, h3, h4)
+        # Points outside the support are evaluated at a harmless place and set to -inf by the caller.
+        v, sigma, h3 = (np.nan_to_num(x, posinf=0.0, neginf=0.0) for x in (v, np.maximum(sigma, 0), h3))
+        h4 = np.where(h4 > LOWEST_H4, h4, 0.0)
+        kernel = losvd_rfft(self.n_fft, v / self.velscale, sigma / self.velscale, h3, h4)
         # A complex matrix product with real coefficients would double the work: see it as real numbers.
         transform = (coefficients @ self.basis_rfft.view(np.float64)).view(np.complex128)
         on_grid = convolve_batch(transform, kernel, self.n_fft, self.n_grid)
@@ -171,12 +182,15 @@ class StellarSpectrumModel:
         flux = apply_projection(projection, on_grid)
         curve = self.attenuation_covered if covered else self.attenuation_good
         if curve is not None:
-            a_v = parameters["dust.extinction", "a_v"]
+            a_v = np.nan_to_num(parameters["dust.extinction", "a_v"])
             flux *= np.exp((-0.4 * np.log(10.0)) * a_v[:, None] * curve)
         flux *= self.flux_per_luminosity
-        if self.polynomial_mode == "sampled" and not covered:
-            flux *= 1 + self._sampled_coefficients(parameters) @ self.polynomials[1:]
-        return flux
+        return flux if covered else self._with_sampled_polynomial(flux, parameters)
+
+    def _with_sampled_polynomial(self, flux: FloatArray, parameters: ParameterValues) -> FloatArray:
+        if self.polynomial_mode != "sampled":
+            return flux
+        return flux * (1 + self._sampled_coefficients(parameters) @ self.polynomials[1:])
 
     def _sampled_coefficients(self, parameters: ParameterValues) -> FloatArray:
         degree = len(self.polynomials) - 1

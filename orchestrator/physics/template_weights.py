@@ -151,10 +151,13 @@ def solve_weights_by_pricing(
         if len(entering) == 0:
             return solution, members
         entering = entering[np.argsort(gain[entering])[::-1][:_ENTERING_PER_PRICING]]
-        members = np.concatenate([members, entering])
-        problem = replace(problem, templates=np.concatenate([problem.templates, columns(entering)]))
+        # Those at zero leave: the gradient looks at all templates anyway and brings them back if needed.
         old = solution.coefficients
-        start = replace(old, templates=np.concatenate([old.templates, np.zeros(len(entering))]))
+        staying = old.templates > 0
+        members = np.concatenate([members[staying], entering])
+        templates = np.concatenate([problem.templates[staying], columns(entering)])
+        problem = replace(problem, templates=templates)
+        start = replace(old, templates=np.concatenate([old.templates[staying], np.zeros(len(entering))]))
     return replace(solution, converged=False), members
 
 

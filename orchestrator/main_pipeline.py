@@ -26,7 +26,7 @@ from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.prepare import prepare_stage, write_missing_values
 from orchestrator.fit.runner import run_prepared
 from orchestrator.fit.stage_result import StageResult, stage_result
-from orchestrator.forward_model.first_look import check_selections
+from orchestrator.forward_model.first_look import look_at_spectrum
 from orchestrator.stage import Stage
 
 __all__ = ["MainPipeline"]
@@ -125,7 +125,7 @@ class MainPipeline:
         HandoverError
             If a value cannot move to the next stage.
         """
-        faults = check_inputs(self.stages) or check_selections(self.stages)
+        faults = check_inputs(self.stages, look_at_spectrum)
         if faults:
             raise ConfigError(faults)
         self.results = []

@@ -59,8 +59,8 @@ class StagePaths:
 
     @property
     def priors(self) -> Path:
-        """The priors file that the run used."""
-        return self._file("_priors.ini")
+        """The priors file that the run used; CosmoSIS would split its name at a blank."""
+        return self.directory / "_".join(f"{self.name}_priors.ini".split())
 
     @property
     def log(self) -> Path:

@@ -132,8 +132,8 @@ class CosmosisModule:
                 values[key] = np.array([parameter.start])
             else:
                 missing.append(
-                    f"[{self.alias}] parameter {parameter.section}/{parameter.name} has no value ({parameter.meaning}); "
-                    "add it to the values file"
+                    f"[{self.alias}] parameter {parameter.section}/{parameter.name} has no value "
+                    f"({parameter.meaning}); add it to the values file"
                 )
         if missing:
             raise ConfigError(missing)

@@ -76,10 +76,11 @@ def _default(value: Any) -> str:
 
 
 def _parameter_table(parameters: tuple[Parameter, ...]) -> str:
-    rows = ["| section | name | from | start | to | unit | meaning |", "|---|---|---|---|---|---|---|"]
+    rows = ["| section | name | from | start | to | prior | unit | meaning |", "|---|---|---|---|---|---|---|---|"]
     for p in parameters:
         rows.append(
-            f"| `{p.section}` | `{p.name}` | {p.lower:.4g} | {p.start:.4g} | {p.upper:.4g} | {p.unit} | {p.meaning} |"
+            f"| `{p.section}` | `{p.name}` | {p.lower:.4g} | {p.start:.4g} | {p.upper:.4g} "
+            f"| {p.prior or 'uniform'} | {p.unit} | {p.meaning} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -58,7 +58,7 @@ def render_ini(stage: Stage, *, with_priors: bool = False) -> str:
             written["values"] = stage.paths.values
             written.pop("priors", None)
             if with_priors:
-                written["priors"] = _priors_name(stage.paths.priors, faults)
+                written["priors"] = _priors_name(stage.paths.priors)
         raw = name in RAW_SECTIONS or name in stage.samplers
         blocks.append(render_section(name, written, raw=raw, faults=faults))
     for module in stage.modules:
@@ -174,16 +174,12 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _priors_name(path: Path, faults: list[str]) -> str:
-    """Return how the priors file is named; CosmoSIS splits the entry at blanks, unlike all others."""
-    if not re.search(r"\s", str(path)):
-        return str(path)
-    if re.search(r"\s", path.name):
-        faults.append(
-            f"[output] filename: CosmoSIS cannot read a priors file with a blank in its name "
-            f"({path.name!r}); choose an output name without blanks"
-        )
-    return path.name  # found when CosmoSIS runs in the folder of the stage
+def _priors_name(path: Path) -> str:
+    """Return how the priors file is named; CosmoSIS splits the entry at blanks, unlike all others.
+
+    With a blank in the folder it is the bare name, found when CosmoSIS runs in the folder of the stage.
+    """
+    return path.name if re.search(r"\s", str(path)) else str(path)
 
 
 def _comment_text(text: str) -> str:

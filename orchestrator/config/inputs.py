@@ -12,13 +12,18 @@ from orchestrator.stage import Stage
 __all__ = ["check_inputs"]
 
 
-def check_inputs(stages: Sequence[Stage]) -> list[str]:
+def check_inputs(
+    stages: Sequence[Stage], look_at_spectrum: Callable[[Any], object] | None = None
+) -> list[str]:
     """Read the spectra, the photometry and the SSP libraries of stages.
 
     Parameters
     ----------
     stages : sequence of Stage
         Validated stages.
+    look_at_spectrum : callable, optional
+        Gets the options of a module with a spectrum, reads it and raises if it cannot be fitted; only reads it
+        if left out.
 
     Returns
     -------
@@ -29,11 +34,14 @@ def check_inputs(stages: Sequence[Stage]) -> list[str]:
     done: set[tuple[Any, ...]] = set()
     for number, stage in enumerate(stages, 1):
         for section, options in module_options_of(stage).items():
-            for key, read in _readers(options):
+            told: set[str] = set()
+            for key, read in _readers(options, look_at_spectrum):
                 if key in done:
                     continue
                 done.add(key)
-                faults.extend(f"stage {number}: [{section}] {fault}" for fault in _attempt(read))
+                new = [fault for fault in _attempt(read) if fault not in told]
+                told.update(new)
+                faults.extend(f"stage {number}: [{section}] {fault}" for fault in new)
         faults.extend(f"stage {number}: {fault}" for fault in _limits_before_other_data(stage))
     return faults
 
@@ -70,7 +78,9 @@ def _attempt(read: Callable[[], object]) -> list[str]:
     return []
 
 
-def _readers(options: Any) -> list[tuple[tuple[Any, ...], Callable[[], object]]]:
+def _readers(
+    options: Any, look_at_spectrum: Callable[[Any], object] | None
+) -> list[tuple[tuple[Any, ...], Callable[[], object]]]:
     """Return what a module reads: a key that tells equal inputs, and a function that reads."""
     readers: list[tuple[tuple[Any, ...], Callable[[], object]]] = []
     library = (options.ssp_model, options.ssp_dir, options.ssp_model_args)
@@ -86,7 +96,12 @@ def _readers(options: Any) -> list[tuple[tuple[Any, ...], Callable[[], object]]]
             "lsf": options.lsf,
             "redshift": options.redshift,
         }
-        readers.append((("spectrum", path, *how.values()), lambda: _read_spectrum(path, **how)))
+        if look_at_spectrum is None:
+            readers.append((("spectrum", path, *how.values()), lambda: _read_spectrum(path, **how)))
+        else:
+            selection = (options.wl_range, options.velscale, options.mask_emission_lines, options.mask_sky_lines,
+                         options.mask_telluric, *library)  # fmt: skip
+            readers.append((("spectrum", path, *how.values(), *selection), lambda: look_at_spectrum(options)))
     if hasattr(options, "input_photometry"):
         photometry = (options.input_photometry, options.flux_units, options.redshift)
         readers.append((("photometry", *photometry), lambda: _read_photometry(*photometry)))

@@ -6,18 +6,20 @@ CosmoSIS ignores a prior whose name it does not find among the values, without a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.config.text_files import ParsedText, parse_sections, read_sections, write_atomically
 from orchestrator.config.values import ValueEntry, ValuesFile
 from orchestrator.errors import ConfigError, nearest_known
+from orchestrator.physics.parameter import Parameter
 
 __all__ = [
     "PriorEntry",
     "PriorsFile",
     "check_priors",
+    "default_priors",
     "parse_priors",
     "read_priors",
     "render_priors",
@@ -76,6 +78,24 @@ class PriorsFile:
         for (section, name), entry in updates.items():
             sections.setdefault(section, {})[name] = entry
         return PriorsFile(sections)
+
+
+def default_priors(declared: Iterable[Parameter], values: ValuesFile) -> PriorsFile:
+    """Return the priors that parameters declare, for those that a values file varies.
+
+    Parameters
+    ----------
+    declared : iterable of Parameter
+    values : ValuesFile
+    """
+    updates = {}
+    for parameter in declared:
+        entry = values.get(parameter.section, parameter.name)
+        if parameter.prior and entry is not None and not entry.is_fixed:
+            parsed = _entry(parameter.prior)
+            if isinstance(parsed, PriorEntry):
+                updates[parameter.section, parameter.name] = parsed
+    return PriorsFile().apply(updates)
 
 
 def read_priors(path: str | Path) -> PriorsFile:

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.config.check import declared_parameters
 from orchestrator.config.ini import write_ini
-from orchestrator.config.priors import PriorsFile, check_priors, read_priors, write_priors
+from orchestrator.config.priors import PriorsFile, check_priors, default_priors, read_priors, write_priors
 from orchestrator.config.text_files import write_atomically
 from orchestrator.config.values import ValuesFile, write_values
 from orchestrator.errors import HandoverError, StageError
@@ -91,10 +91,10 @@ def prepare_stage(stage: Stage, values: ValuesFile, handover: Handover | None = 
     """
     _check_names(stage)
     handover = handover or Handover(stage.name)
-    user_priors = read_priors(stage.priors_file) if stage.priors_file is not None else PriorsFile()
+    priors = _priors_before(stage, values)
     stage = handover.apply_to_stage(stage)
     values = handover.apply_to_values(values)
-    priors = _without_fixed(handover.apply_to_priors(user_priors), handover)
+    priors = _without_fixed(handover.apply_to_priors(priors), handover)
     faults = [
         fault
         for fault in check_priors(priors, values, str(stage.paths.priors))
@@ -104,6 +104,15 @@ def prepare_stage(stage: Stage, values: ValuesFile, handover: Handover | None = 
         msg = f"Stage {stage.name!r}, after the handover: " + "; ".join(faults)
         raise HandoverError(msg)
     return PreparedStage(stage, values, priors, handover, identity_parts(stage, values, priors))
+
+
+def _priors_before(stage: Stage, values: ValuesFile) -> PriorsFile:
+    """Return the user's priors, or those that the modules declare."""
+    if stage.priors_file is not None:
+        return read_priors(stage.priors_file)
+    if stage.ini_file is not None:
+        return PriorsFile()  # the user's own ini file says all there is to say
+    return default_priors(declared_parameters(stage), values)
 
 
 def _without_fixed(priors: PriorsFile, handover: Handover) -> PriorsFile:

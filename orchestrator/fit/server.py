@@ -215,9 +215,7 @@ class Server:
     def _accept(self) -> Request | None:
         """Take a request and fork; return it in the child."""
         try:
-            byte, descriptors, _, _ = socket.recv_fds(
-                self.control, 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            byte, descriptors, _, _ = socket.recv_fds(self.control, 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             byte, descriptors = b"", []
         if not byte:

@@ -40,6 +40,11 @@ _MODULES = (
     "astropy.table",
     "astropy.io.fits",
     "astropy.io.ascii",
+    # CosmoSIS writes the state of the repository that it runs in.
+    "dulwich.repo",
+    "dulwich.config",
+    "dulwich.worktree",
+    "encodings.ascii",
 )
 
 
@@ -103,16 +108,17 @@ def _load_kernels(module: ModuleType) -> None:
     by a public name: where that differs, the stages load their kernels themselves.
     """
     for function in list(vars(module).values()):
-        cache = getattr(getattr(function, "_cache", None), "_cache_file", None)
-        if cache is None or getattr(function, "__module__", "") != module.__name__:
+        cache = getattr(function, "_cache", None)
+        if not hasattr(cache, "_cache_file") or getattr(function, "__module__", "") != module.__name__:
             continue
         with contextlib.suppress(AttributeError, TypeError, ValueError, OSError):
-            for key in _cached_signatures(cache):
-                function.compile(key)
+            for signature in _cached_signatures(cache, function.targetctx.codegen()):
+                function.compile(signature)
 
 
-def _cached_signatures(cache: Any) -> list[Any]:
-    return [key[0] for key in cache._load_index()]
+def _cached_signatures(cache: Any, generator: Any) -> list[Any]:
+    """Return the signatures that were compiled for this processor: a home folder may serve several kinds."""
+    return [key[0] for key in cache._cache_file._load_index() if key == cache._index_key(key[0], generator)]
 
 
 def shadowed_name(params: str) -> str:

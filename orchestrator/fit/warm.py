@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import logging
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from orchestrator.fit.process import (
     GRACE_SECONDS,
@@ -32,9 +28,9 @@ from orchestrator.fit.process import (
     terminated_as_exit,
     threads_per_process,
 )
-from orchestrator.fit.server_title import TITLE_ROOM
+from orchestrator.fit.server_link import ServerLink, Unavailable, follow, import_environment
 
-__all__ = ["SWITCH", "run_warm", "server_process", "stop_server"]
+__all__ = ["SWITCH", "run_warm", "server_process", "start_server", "stop_server"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +38,6 @@ SWITCH = "ORCHESTRATOR_WARM_STAGES"
 """Environment variable; 0 starts every sampler process from scratch."""
 
 _LAUNCH = "orchestrator.fit.launch"
-_START_SECONDS = 120.0
-_READ_AT_IMPORT = (
-    "PYTHON", "LD_", "LC_", "LANG", "TZ", "HOME", "XDG_", "OMP_", "OPENBLAS_", "GOTO_", "MKL_", "KMP_",
-    "NUMBA_", "NPY_", "NUMPY_", "SCIPY_", "ASTROPY_", "COSMOSIS_", "MPL",
-)  # fmt: skip
-"""First letters of the variables that count when a package is imported: another value needs another server."""
-
-
-class _Unavailable(Exception):
-    """No server can take this request."""
 
 
 def run_warm(
@@ -101,12 +87,20 @@ def run_warm(
         except TimeoutError as error:
             msg = f"stopped after {timeout:g} s"
             raise TimedOut(msg) from error
-        except _Unavailable as error:
+        except Unavailable as error:
             logger.warning("the sampler process starts from scratch: %s", error)
             append = True
     elif reason:
         logger.info("the sampler process starts from scratch: %s", reason)
     return run_logged(command, log, append=append, timeout=timeout, keep_open=keep_open)
+
+
+def start_server() -> None:
+    """Let the server begin its imports while this process does something else; the first stage starts it anyway."""
+    environment = sampler_environment()
+    if _why_cold([sys.executable, "-P", "-m", _LAUNCH], environment) is None:
+        with contextlib.suppress(Unavailable):
+            _client.begin(environment)
 
 
 def stop_server() -> None:
@@ -131,79 +125,14 @@ def _why_cold(command: Sequence[str], environment: dict[str, str]) -> str | None
     return _client.unfit
 
 
-class _Server:
-    """A server process and the socket to it."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = _import_environment(environment)
-        self.ready = False
-        self.control, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-P", "-m", "orchestrator.fit.server", str(theirs.fileno()), TITLE_ROOM]
-            # Output before the first request has no reader; a child's goes to its log. The server ends with
-            # the socket, not by a signal at the parent's end, which the end of a mere thread would send too.
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
-                pass_fds=(theirs.fileno(),),
-            )
-        self.start_by = time.monotonic() + _START_SECONDS
-
-    def wait_until_ready(self, deadline: float | None) -> str:
-        """Wait for the imports; return why the server is unfit, empty if it is not."""
-        if self.ready:
-            return ""
-        limit = self.start_by if deadline is None else min(self.start_by, deadline)
-        try:
-            answer = _read_line(self.control, limit)
-        except TimeoutError as error:
-            if limit == deadline:
-                raise
-            msg = f"the server was not ready after {_START_SECONDS:g} s"
-            raise _Unavailable(msg) from error
-        if answer is None:
-            msg = f"the server ended at its start (exit code {self.process.wait()})"
-            raise _Unavailable(msg)
-        self.ready = "ready" in answer
-        return str(answer.get("unfit", ""))
-
-    def request(self, command: list[str], environment: dict[str, str], descriptors: list[int]) -> socket.socket:
-        """Send a request; return its channel."""
-        channel, theirs = socket.socketpair()
-        text = json.dumps({"command": command, "environment": environment}).encode() + b"\n"
-        try:
-            with theirs:
-                socket.send_fds(self.control, [b"r"], [theirs.fileno(), *descriptors])
-            channel.sendall(text)
-        except OSError as error:
-            channel.close()
-            msg = f"the server does not answer ({error})"
-            raise _Unavailable(msg) from error
-        except BaseException:
-            channel.close()
-            raise
-        return channel
-
-    def close(self, *, kill: bool = False) -> None:
-        """Take no more part in it: it ends once its last child has."""
-        self.control.close()
-        if kill:
-            self.process.kill()
-            self.process.wait()
-
-
 class _Client:
     """The server of this process, started at the first request and again when it must be."""
 
     def __init__(self) -> None:
         self.unfit: str | None = None
         self._lock = threading.Lock()
-        self._server: _Server | None = None
-        self._former: list[_Server] = []
+        self._server: ServerLink | None = None
+        self._former: list[ServerLink] = []
 
     def run(
         self,
@@ -219,7 +148,7 @@ class _Client:
         ------
         TimeoutError
             At the deadline; the command has ended.
-        _Unavailable
+        Unavailable
             If no server took it.
         ProcessLost
             If the server ended while it ran.
@@ -229,10 +158,10 @@ class _Client:
             try:
                 channel, server = self._request(command, environment, [log, *keep_open], deadline)
                 with channel:
-                    return _follow(channel, server, deadline)
-            except _Unavailable as error:
+                    return follow(channel, server, deadline)
+            except Unavailable as error:
                 self._drop(server)
-                if last_try:
+                if last_try or self.unfit is not None:
                     raise
                 logger.info("a new server is started: %s", error)
             except ProcessLost:
@@ -240,21 +169,27 @@ class _Client:
                 raise
         raise AssertionError
 
+    def begin(self, environment: dict[str, str]) -> None:
+        """Start a server if there is none, and do not wait for it."""
+        with self._lock:
+            if self._server is None:
+                self._server = ServerLink(environment)
+
     def _request(
         self, command: list[str], environment: dict[str, str], descriptors: list[int], deadline: float | None
-    ) -> tuple[socket.socket, _Server]:
+    ) -> tuple[socket.socket, ServerLink]:
         with _held(self._lock, deadline):
             server = self._server
-            if server is not None and server.environment != _import_environment(environment):
+            if server is not None and server.environment != import_environment(environment):
                 self._retire()
                 server = None
             if server is None:
-                server = self._server = _Server(environment)
+                server = self._server = ServerLink(environment)
             try:
                 unfit = server.wait_until_ready(deadline)
                 if unfit:
                     self.unfit = unfit
-                    raise _Unavailable(unfit)
+                    raise Unavailable(unfit)
                 folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
                 try:
                     log, *kept = descriptors
@@ -267,14 +202,13 @@ class _Client:
                 self._retire()
                 raise
 
-    def _drop(self, server: _Server | None) -> None:
+    def _drop(self, server: ServerLink | None) -> None:
         with self._lock:
             if server is not None and server is self._server:
                 self._retire()
 
     def _retire(self) -> None:
-        """Close the server: it leaves when its last child has ended; collect those
-        that have. The caller holds the lock."""
+        """Close the server, which leaves when its last child has ended; the caller holds the lock."""
         if self._server is not None:
             self._server.close(kill=not self._server.ready)
             self._former.append(self._server)
@@ -303,89 +237,6 @@ class _Client:
         for server in [*self._former, *([self._server] if self._server else [])]:
             server.control.close()
             server.process.returncode = 0  # not ours to wait for
-
-
-def _follow(channel: socket.socket, server: _Server, deadline: float | None) -> int:
-    """Wait for the end of a command; make sure of it when we are interrupted."""
-    process = 0
-    try:
-        answer = _read_line(channel, deadline)
-        if answer is not None and "pid" in answer:
-            process = int(answer["pid"])
-            answer = _read_line(channel, deadline)
-    except BaseException:
-        _end(channel, server, process)
-        raise
-    if answer is None and process:
-        _end_orphan(process)
-        msg = "the server that it was forked from ended unexpectedly"
-        raise ProcessLost(msg)
-    if answer is None or "stale" in answer:
-        msg = f"{answer['stale']} has changed" if answer else "the server ended before the stage began"
-        raise _Unavailable(msg)
-    return int(answer["exit"])
-
-
-def _end(channel: socket.socket, server: _Server, process: int) -> None:
-    """Have the server end a child's group; do it ourselves if the server does not answer."""
-    deadline = time.monotonic() + 2 * GRACE_SECONDS
-    try:
-        channel.shutdown(socket.SHUT_WR)
-        answer = _read_line(channel, deadline)
-        if answer is not None and "pid" in answer:
-            process = int(answer["pid"])
-            answer = _read_line(channel, deadline)
-    except OSError:
-        answer = None
-    if answer is None:
-        server.process.kill()
-        if process:
-            _end_orphan(process)
-
-
-def _end_orphan(process: int) -> None:
-    """End the group of a child whose server has gone, and wait until it has ended."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process, signal.SIGKILL)
-    limit = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < limit:
-        try:
-            state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-        except OSError:
-            return
-        if state == "Z":
-            return
-        time.sleep(0.01)
-
-
-def _import_environment(environment: dict[str, str]) -> dict[str, str]:
-    return {name: text for name, text in environment.items() if name.startswith(_READ_AT_IMPORT)}
-
-
-def _read_line(stream: socket.socket, deadline: float | None) -> dict[str, Any] | None:
-    """Read one JSON line; None if the other end has closed.
-
-    Raises
-    ------
-    TimeoutError
-        At the deadline.
-    """
-    poll = select.poll()
-    poll.register(stream, select.POLLIN)
-    text = b""
-    while not text.endswith(b"\n"):
-        left = None if deadline is None else 1e3 * max(0.0, deadline - time.monotonic())
-        if not poll.poll(left):
-            raise TimeoutError
-        try:
-            byte = stream.recv(1)
-        except ConnectionError:
-            byte = b""
-        if not byte:
-            return None
-        text += byte
-    record: dict[str, Any] = json.loads(text)
-    return record
 
 
 @contextlib.contextmanager

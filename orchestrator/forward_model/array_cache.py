@@ -5,6 +5,7 @@ Nothing here is precious: what is missing or broken is computed again.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from orchestrator.ssp_libraries.folders import cache_folder, replace_folder
 
-__all__ = ["load_arrays", "store_arrays"]
+__all__ = ["load_arrays", "load_statement", "store_arrays"]
 
 logger = logging.getLogger(__name__)
 
 _FOLDER = "prepared_templates"
+_STATEMENT = "statement.json"
 
 
 def load_arrays(key: str, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]] | None:
@@ -43,8 +45,32 @@ def load_arrays(key: str, names: tuple[str, ...]) -> dict[str, NDArray[np.float6
         return None
 
 
-def store_arrays(key: str, arrays: Mapping[str, NDArray[np.float64]]) -> None:
-    """Store arrays under `key`; a cache that cannot be written is reported and costs only time."""
+def load_statement(key: str) -> dict[str, float] | None:
+    """Return what was said of the arrays under `key` when they were stored; None if nothing can be read."""
+    file = cache_folder() / _FOLDER / key / _STATEMENT
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning("%s is broken (%s); it is made again", file, error)
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def store_arrays(
+    key: str, arrays: Mapping[str, NDArray[np.float64]], statement: Mapping[str, float] | None = None
+) -> None:
+    """Store arrays under `key`; a cache that cannot be written is reported and costs only time.
+
+    Parameters
+    ----------
+    key : str
+        Hash of all that decides the content.
+    arrays : mapping of str to ndarray
+    statement : mapping of str to number, optional
+        What is known about the arrays, such as their error; a text file beside them.
+    """
     parent = cache_folder() / _FOLDER
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +81,8 @@ def store_arrays(key: str, arrays: Mapping[str, NDArray[np.float64]]) -> None:
     try:
         for name, array in arrays.items():
             np.save(work / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        if statement is not None:
+            (work / _STATEMENT).write_text(json.dumps(dict(statement), indent=1) + "\n", encoding="utf-8")
         replace_folder(work, parent / key)
     except OSError as error:
         logger.warning("prepared templates are not kept: %s (see ORCHESTRATOR_CACHE)", error)

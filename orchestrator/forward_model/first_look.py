@@ -1,46 +1,30 @@
-"""Whether anything is left to fit, seen before any sampler starts."""
+"""Whether anything of a spectrum is left to fit, seen before any sampler starts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from orchestrator.config.module_sections import module_options_of
-from orchestrator.errors import OrchestratorError
 from orchestrator.forward_model.pixels import fitted_pixels, model_grid
 from orchestrator.forward_model.spectrum_fit import library_of, observed_spectrum, selected_pixels
-from orchestrator.stage import Stage
 
-__all__ = ["check_selections"]
+__all__ = ["look_at_spectrum"]
 
 
-def check_selections(stages: Sequence[Stage]) -> list[str]:
-    """Apply range, masks and the ends of the SSP library to the spectra of stages.
+def look_at_spectrum(options: Any) -> None:
+    """Read a spectrum and apply range, masks and the ends of the SSP library.
 
     Parameters
     ----------
-    stages : sequence of Stage
-        Stages whose input files can be read.
+    options : Options
+        Of a module with a spectrum.
 
-    Returns
-    -------
-    list of str
-        A sentence for each module that no pixel is left for.
+    Raises
+    ------
+    DataError, LibraryError
+        If it cannot be read or no pixel is left.
     """
-    faults = []
-    for number, stage in enumerate(stages, 1):
-        for section, options in module_options_of(stage).items():
-            if hasattr(options, "input_spectrum"):
-                try:
-                    _select(options)
-                except OrchestratorError as error:
-                    faults.append(f"stage {number}: [{section}] {error}")
-    return faults
-
-
-def _select(options: Any) -> None:
     spectrum = observed_spectrum(options)
     keep = selected_pixels(options, spectrum)
     library = library_of(options)

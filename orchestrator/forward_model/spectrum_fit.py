@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from orchestrator.config.spectrum_options import (
     DustOptions,
     FullSpectralFitOptions,
+    NoiseOptions,
     SFHSpectraOptions,
     SpectrumOptions,
     SSPOptions,
 )
 from orchestrator.errors import ConfigError, DataError
 from orchestrator.forward_model.kinematic_resolution import KinematicResolution, kinematic_resolution
-from orchestrator.forward_model.pixels import fitted_pixels, model_grid
+from orchestrator.forward_model.pixels import FittedPixels, ModelGrid, fitted_pixels, model_grid
 from orchestrator.forward_model.prepared_templates import prepare_templates
 from orchestrator.forward_model.stellar_population import StellarPopulation
 from orchestrator.forward_model.stellar_spectrum import (
@@ -189,17 +190,20 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
     inside = np.flatnonzero(keep)
     grid = model_grid(rest[inside[0] : inside[-1] + 1], options.velscale, template_range, name)
     pixels = fitted_pixels(spectrum, keep, grid, name)
+    today = float(age_of_universe(options.redshift, options.h0, options.omega_m))
+    sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
+    population = StellarPopulation.of_library(sfh, library)
     templates = prepare_templates(
         library,
         grid,
         lsf_fwhm=data_lsf_on(grid.wavelength, spectrum),
         compression_error=options.ssp_compression_error,
+        population=population,
+        signal_to_noise=_signal_to_noise(pixels, grid, options),
     )
-    today = float(age_of_universe(options.redshift, options.h0, options.omega_m))
-    sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
     covered = rest[pixels.covered]
     model = prepare_stellar_spectrum(
-        StellarPopulation.of_library(sfh, library),
+        population,
         pixels,
         templates,
         attenuation=dust_curves(options, pixels.wavelength, covered),
@@ -218,6 +222,12 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
         model = _with_fixed_kinematics(model, options)
     resolution = kinematic_resolution(spectrum, library, pixels.wavelength)
     return SpectrumFit(spectrum=spectrum, model=model, resolution=resolution)
+
+
+def _signal_to_noise(pixels: FittedPixels, grid: ModelGrid, options: NoiseOptions) -> float:
+    """Return the root-mean-square ratio per pixel of the grid; room for a sampled factor of 4 on the weights."""
+    total = float((pixels.flux**2 * pixels.inverse_variance).sum())
+    return float(np.sqrt(total / len(grid.wavelength))) * (1.0 if options.noise_model is None else 2.0)
 
 
 def _with_fixed_kinematics(model: StellarSpectrumModel, options: SFHSpectraOptions) -> StellarSpectrumModel:

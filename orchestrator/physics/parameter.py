@@ -32,6 +32,9 @@ class Parameter:
         Unit of the value, empty for a pure number.
     meaning : str
         One line for templates and documentation.
+    prior : str
+        Prior density in CosmoSIS's words where the uniform one is not wanted, for example ``gaussian 0 0.1``. It
+        holds where the user gives no priors file.
     """
 
     section: str
@@ -41,3 +44,4 @@ class Parameter:
     upper: float
     unit: str
     meaning: str
+    prior: str = ""

@@ -47,7 +47,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _MAX_PRICINGS = 40
-_ENTERING_PER_PRICING = 12
+_ENTERING_PER_PRICING = 30
 
 
 @dataclass(frozen=True)

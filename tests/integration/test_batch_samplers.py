@@ -76,7 +76,7 @@ def make_ini(data, names: str, extra: str, **sections) -> Inifile:
         **sections,
     }
     for name in names.split():
-        file = {"FullSpectralFit": "full_spectral_fit.py", "SFHPhotometry": "sfh_photometry.py"}[name]
+        file = {"FullSpectralFit": "full_spectral_fit", "SFHPhotometry": "sfh_photometry"}[name]
         content[name] = {"file": str(module_file(file)), **data[name]}
     return Inifile(content)
 
@@ -86,10 +86,8 @@ def make_ini(data, names: str, extra: str, **sections) -> Inifile:
 def test_the_posterior_is_that_of_cosmosis(data, names):
     logs.set_verbosity("muted")
     extra = "extra/stellar_mass extra/surviving_stellar_mass dust.extinction/a_v"
-    if "Full" not in names:
-        values = {key: VALUES[key] for key in ("stars.sfh", "dust.extinction")}
-    else:
-        values = VALUES
+    sections = VALUES if "Full" in names else ("stars.sfh", "dust.extinction")
+    values = {section: VALUES[section] for section in sections}
     pipeline = LikelihoodPipeline(make_ini(data, names, extra), values=Inifile(values), priors=Inifile(PRIORS))
     posterior = BatchPosterior(pipeline)
     rng = np.random.default_rng(1)
@@ -107,11 +105,8 @@ def test_the_posterior_is_that_of_cosmosis(data, names):
 @pytest.mark.library("PopStar")
 def test_optimiser_and_ensemble_under_the_stock_command(data, tmp_path):
     """The command `cosmosis` with our plug-in: peak, covariance, converged chain, postprocess."""
-    (tmp_path / "values.ini").write_text(
-        "\n".join(
-            f"[{section}]\n" + "\n".join(f"{k} = {v}" for k, v in entries.items()) for section, entries in VALUES.items()
-        )
-    )
+    with (tmp_path / "values.ini").open("w") as stream:
+        Inifile(VALUES).write(stream)
     ini = make_ini(
         data, "FullSpectralFit", "extra/stellar_mass",
         multistart={"output_covmat": "cov.txt"},

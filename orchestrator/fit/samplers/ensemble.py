@@ -34,8 +34,10 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
-DEFAULT_MOVES = "gaussian:0.5 de:0.4 stretch:0.1"
+DEFAULT_MOVES = "gaussian:0.7 de:0.3"
 """Independent proposals where the posterior is round, differential evolution where it is not."""
+DEFAULT_WALKERS = 128
+"""Half of them are one batch of the models, and enough to tell the covariance of some ten parameters."""
 START_WIDTH = 1e-2
 """Width of the ball of walkers in units of the range, where no covariance is known."""
 _CHECK_GROWTH = 1.1
@@ -91,7 +93,7 @@ class EnsembleMethods:
 
     def _read_options(self) -> None:
         """Read every option; all are echoed in the header of the results file."""
-        self.n_walkers = self.read_ini("walkers", int, max(64, 4 * self.n_varied))
+        self.n_walkers = self.read_ini("walkers", int, max(DEFAULT_WALKERS, 8 * self.n_varied))
         self.samples = self.read_ini("samples", int, 1000)
         self.chunk = self.read_ini("nsteps", int, 100)
         stretch_scale = self.read_ini("a", float, 2.0)

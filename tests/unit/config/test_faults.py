@@ -29,7 +29,7 @@ def test_all_faults_of_all_stages_in_one_report(kin_dust, sfh_spectra, tmp_path)
     kin_dust["pipline"] = {}
     sfh_spectra["SFHSpectra"]["SFHModel"] = "ExponentalSFH"
     faults = faults_of([kin_dust, sfh_spectra], tmp_path)
-    assert [fault[:8] for fault in faults] == ["stage 1:"] * 6 + ["stage 2:"]
+    assert [fault[:8] for fault in faults] == ["stage 1:"] * 7 + ["stage 2:"]
     text = "\n".join(faults)
     for expected in (
         "[runtime] unknown option 'samplr'; did you mean 'sampler'?",

@@ -14,7 +14,9 @@ from orchestrator.config.sections import OUTPUT_KEYS, PIPELINE_KEYS, RUNTIME_KEY
 def test_the_names_are_those_that_cosmosis_registers():
     import cosmosis.samplers  # noqa: F401
 
-    registered = set(Sampler.registry) - {"", "parallel"}
+    # Other tests of the same process may have registered the plug-ins of this package.
+    stock = {name for name, sampler in Sampler.registry.items() if sampler.__module__.startswith("cosmosis.")}
+    registered = stock - {"", "parallel"}
     assert {"emcee", "maxlike", "test", "metropolis", "latinhypercube", "pocomc"} <= set(known_samplers())
     assert registered <= set(known_samplers())
 

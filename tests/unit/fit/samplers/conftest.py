@@ -82,7 +82,7 @@ def toy_pipeline(
 def run_sampler(path: Path, pipeline, values, sampler: str, *, seed=1, runtime=None, **options) -> Chain:
     """Run one sampler in this process and read its results file."""
     importlib.import_module("orchestrator.fit.samplers.plugin")
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what CosmoSIS's samplers draw from
     ini = {
         "runtime": {"sampler": sampler, "verbosity": "muted", **(runtime or {})},
         "pipeline": {"modules": "toy", "likelihoods": "toy", "extra_output": "extra/first_squared"},

@@ -73,7 +73,7 @@ def test_the_optimiser_hands_over_to_the_ensemble(make_pipeline, eight, tmp_path
 
     density, mean, covariance, values = eight
     pipeline, ini, _ = make_pipeline(density, values)
-    np.random.seed(4)
+    np.random.seed(4)  # noqa: NPY002 - what CosmoSIS's samplers draw from
     sections = {
         "runtime": {"sampler": "multistart ensemble", "verbosity": "muted"},
         "pipeline": {"modules": "toy"},
@@ -83,9 +83,9 @@ def test_the_optimiser_hands_over_to_the_ensemble(make_pipeline, eight, tmp_path
     }
     run_cosmosis(Inifile(sections), pipeline=pipeline, values=ini, priors=[])
     chain = read_chain(tmp_path / "fit.txt")
-    offset = chain.samples[:64] - mean
+    offset = chain.samples[:128] - mean
     chi2 = np.einsum("ij,ij->i", offset, np.linalg.solve(covariance, offset.T).T)
-    assert chi2.mean() == pytest.approx(8.0, abs=2.5)
+    assert chi2.mean() == pytest.approx(8.0, abs=1.6)
     best = Inifile(str(tmp_path / "best.ini"))
     start = [float(best.get("toy", f"p{i}").split()[1]) for i in range(8)]
     np.testing.assert_allclose(start, mean, atol=0.02)

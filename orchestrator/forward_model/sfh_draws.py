@@ -1,0 +1,99 @@
+"""Draws of star-formation histories over the ranges of their parameters, for the basis of the templates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import DataError
+from orchestrator.physics.parameter import ParameterValues
+from orchestrator.physics.sfh import FixedMassFracSFH
+from orchestrator.physics.sfh_base import SECTION, StarFormationHistory
+
+__all__ = ["DrawnRanges", "draw_histories", "drawn_ranges", "outside_ranges"]
+
+FloatArray = NDArray[np.float64]
+
+DrawnRanges = tuple[tuple[str, float, float], ...]
+"""Name, lower and upper end of each parameter of a star-formation history."""
+
+_MARGIN = 0.1
+"""The draws reach so far beyond the declared ranges, as a fraction of their width."""
+
+_ROUNDS = 100
+
+
+def drawn_ranges(sfh: StarFormationHistory) -> DrawnRanges:
+    """Return the ranges that draws cover: the declared ones and a margin, inside the support of the model."""
+    ranges = []
+    for parameter in sfh.parameters:
+        margin = _MARGIN * (parameter.upper - parameter.lower)
+        lower, upper = parameter.lower - margin, parameter.upper + margin
+        if parameter.lower > 0:  # a positive quantity stays one
+            lower = max(lower, 0.5 * parameter.lower)
+        elif parameter.lower == 0:
+            lower = 0.0
+        if parameter.unit == "Gyr" and parameter.upper < sfh.today:
+            upper = min(upper, 0.5 * (parameter.upper + sfh.today))
+        ranges.append((parameter.name, float(lower), float(upper)))
+    return tuple(ranges)
+
+
+def draw_histories(
+    sfh: StarFormationHistory, n_draws: int, rng: np.random.Generator, *, at_edges: bool = False
+) -> dict[tuple[str, str], FloatArray]:
+    """Draw valid parameters, uniform over :func:`drawn_ranges`; ordered times are sorted uniform ones.
+
+    Parameters
+    ----------
+    sfh : StarFormationHistory
+    n_draws : int
+    rng : Generator
+    at_edges : bool
+        Draw from the arcsine distribution, which crowds at the ends of the ranges, where a basis is worst.
+
+    Returns
+    -------
+    dict of (section, name) to ndarray, shape (n_draws,)
+
+    Raises
+    ------
+    DataError
+        If the ranges hold hardly any valid point.
+    """
+    ranges = drawn_ranges(sfh)
+    found = np.empty((len(ranges), 0))
+    for _ in range(_ROUNDS):
+        uniform = rng.random((len(ranges), n_draws))
+        share = np.sin(0.5 * np.pi * uniform) ** 2 if at_edges else uniform
+        values = np.array([lower + (upper - lower) * s for (_, lower, upper), s in zip(ranges, share, strict=True)])
+        if isinstance(sfh, FixedMassFracSFH):
+            n_times = len(sfh.mass_fraction)
+            values[:n_times] = np.sort(values[:n_times], axis=0)
+        valid = sfh.valid({name: row for (name, _, _), row in zip(ranges, values, strict=True)})
+        found = np.concatenate([found, values[:, valid]], axis=1)
+        if found.shape[1] >= n_draws:
+            return {
+                (SECTION, name): np.ascontiguousarray(row[:n_draws])
+                for (name, _, _), row in zip(ranges, found, strict=True)
+            }
+    msg = f"{sfh.name}: only {found.shape[1]} of {_ROUNDS * n_draws} draws from its ranges are valid histories"
+    raise DataError(msg)
+
+
+def outside_ranges(ranges: DrawnRanges, parameters: ParameterValues) -> NDArray[np.bool_] | None:
+    """Return which points have a parameter outside the ranges, shape (n_points,); None if none has.
+
+    NaN is not outside: such a point is invalid, whatever the basis.
+    """
+    outside = None
+    for name, lower, upper in ranges:
+        values = parameters[SECTION, name]
+        if len(values) == 1:  # plain numbers: a tenth of the time of calls on arrays
+            beyond = not (lower <= float(values[0]) <= upper) and values[0] == values[0]
+        else:
+            beyond = bool(values.min() < lower or values.max() > upper or np.isnan(values).any())
+        if beyond:
+            here = (values < lower) | (values > upper)
+            outside = here if outside is None else outside | here
+    return outside if outside is not None and outside.any() else None

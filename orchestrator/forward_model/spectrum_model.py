@@ -1,0 +1,320 @@
+"""The model of a galaxy's stellar spectrum and its likelihood.
+
+SFH -> weights of the SSPs -> sum of the templates -> LOSVD -> observed pixels -> dust -> polynomial ->
+amplitude -> log-likelihood. Everything is batched: parameters are arrays of shape (n_points,), and a single
+point is a batch of one. What does not depend on parameters is done in
+:func:`orchestrator.forward_model.stellar_spectrum.prepare_stellar_spectrum`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.pixels import FittedPixels
+from orchestrator.forward_model.prepared_templates import PreparedTemplates
+from orchestrator.forward_model.sfh_draws import DrawnRanges, outside_ranges
+from orchestrator.forward_model.split_batch import combined
+from orchestrator.forward_model.stellar_population import StellarPopulation
+from orchestrator.physics.amplitude import (
+    AmplitudeSolution,
+    Parabola,
+    eliminate_linear_terms,
+    no_parabola,
+    solve_amplitude,
+)
+from orchestrator.physics.losvd import convolve_batch, losvd_rfft, rfft_templates
+from orchestrator.physics.parameter import ParameterValues
+from orchestrator.physics.wavelength import apply_projection
+
+__all__ = ["KINEMATICS", "StellarSpectrumModel", "fix_kinematics_and_dust", "with_templates"]
+
+logger = logging.getLogger(__name__)
+
+FloatArray = NDArray[np.float64]
+
+KINEMATICS = ("los_vel", "los_sigma", "los_h3", "los_h4")
+
+
+@dataclass(frozen=True)
+class StellarSpectrumModel:
+    """A spectrum, the templates prepared for it, and the choices of the fit.
+
+    Attributes
+    ----------
+    population : StellarPopulation
+        SFH model and its projection onto the SSP grid.
+    pixels : FittedPixels
+    velscale : float
+        Step of the model grid, km/s.
+    coefficients : ndarray, shape (n_ssp, rank)
+        Of the SSPs in the compressed basis.
+    basis_rfft : ndarray of complex, shape (rank, n_frequencies), or None
+        Transformed basis, times `flux_per_luminosity`; None where kinematics are fixed.
+    fixed_basis, fixed_covered : ndarray, shape (rank, n_good) and (rank, n_covered), or None
+        Basis convolved and projected once, where kinematics are fixed; dimmed too if `dust_is_fixed`.
+    parabola_table : ndarray, shape (n_ssp, n), or None
+        Where the whole spectrum is fixed but for the population: the first column is the scalar product of
+        an SSP with the data, the sum of squares over the others that of a mixture with itself, both
+        weighted with the inverse variance. No pixels are left.
+    fixed_parameters : mapping or None
+        The kinematics and dust that are fixed, arrays of shape (1,).
+    ranges : tuple of (name, lower, upper)
+        Where `coefficients` serve; histories outside are computed with `exact_templates`.
+    exact_templates : PreparedTemplates or None
+    attenuation_good, attenuation_covered : ndarray
+        A(lambda) / A_V on the fitted and on all covered pixels; None without dust.
+    polynomials : ndarray, shape (degree + 1, n_good); polynomials_covered likewise
+        The constant and the Legendre polynomials that are fitted.
+    polynomial_products : ndarray, shape (2 * highest degree + 1, n_good)
+        Legendre polynomials that span all products of two of those.
+    product_table : ndarray, shape (degree + 1, degree + 1, 2 * highest degree + 1)
+        The products as combinations of them: sums over pixels are done once per polynomial, not per pair.
+    polynomial_mode : {'none', 'sampled', 'profiled'}
+    amplitude_mode : {'profiled', 'sampled', 'marginalised'}
+    flux_per_luminosity : float
+        erg/s/cm2/Angstrom per Lsun/Angstrom.
+    sampled_noise : bool
+        Whether ``noise/beta`` multiplies the inverse variance.
+    """
+
+    population: StellarPopulation
+    pixels: FittedPixels
+    velscale: float
+    n_fft: int
+    n_grid: int
+    coefficients: FloatArray
+    basis_rfft: NDArray[np.complex128] | None
+    attenuation_good: FloatArray | None
+    attenuation_covered: FloatArray | None
+    polynomials: FloatArray
+    polynomials_covered: FloatArray
+    polynomial_products: FloatArray
+    product_table: FloatArray
+    polynomial_mode: str
+    amplitude_mode: str
+    flux_per_luminosity: float
+    sampled_noise: bool
+    log_normalisation: float
+    weighted_data_square: float
+    weighted_data: FloatArray = field(repr=False)
+    fixed_basis: FloatArray | None = None
+    fixed_covered: FloatArray | None = None
+    dust_is_fixed: bool = False
+    parabola_table: FloatArray | None = field(default=None, repr=False)
+    fixed_parameters: ParameterValues | None = None
+    ranges: DrawnRanges = ()
+    exact_templates: PreparedTemplates | None = field(default=None, repr=False)
+
+    @cached_property
+    def exact(self) -> StellarSpectrumModel:
+        """The same model with exact templates, made when a history is outside `ranges`."""
+        if self.exact_templates is None:
+            return self
+        logger.warning(
+            "a history outside the ranges of the compressed templates (%s) is computed with the exact ones, "
+            "which is slower",
+            ", ".join(f"{name} {lower:g} to {upper:g}" for name, lower, upper in self.ranges),
+        )
+        exact = with_templates(replace(self, ranges=(), exact_templates=None), self.exact_templates)
+        if self.fixed_parameters is None:
+            return exact
+        return fix_kinematics_and_dust(exact, self.fixed_parameters, dust=self.dust_is_fixed)
+
+    @cached_property
+    def coefficients_differ(self) -> bool:
+        """Whether the basis is not just the SSPs themselves."""
+        return not np.array_equal(self.coefficients, np.eye(len(self.coefficients)))
+
+    def log_likelihood(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
+        """Evaluate the log-likelihood.
+
+        Parameters
+        ----------
+        parameters : mapping of (section, name) to ndarray, shape (n_points,)
+        before : Parabola, optional
+            What earlier modules of the same pipeline say about the mass.
+        """
+        outside = outside_ranges(self.ranges, parameters)
+        if outside is not None:
+            inside = replace(self, ranges=())
+            return combined(outside, self.exact.log_likelihood, inside.log_likelihood, parameters, before)
+        valid, weights = self._weights(parameters)
+        own, _, _ = self._parabola(parameters, weights)
+        before = no_parabola(len(valid)) if before is None else before
+        solution = self._solve(own, before, parameters)
+        surviving = self.population.surviving_fraction(weights)
+        return Evaluation(
+            log_likelihood=np.where(valid, solution.log_likelihood, -np.inf),
+            amplitude=solution.amplitude,
+            joint=solution.joint,
+            surviving_fraction=surviving,
+        )
+
+    def model_spectrum(
+        self, parameters: ParameterValues, amplitude: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the model on all covered pixels and its multiplicative polynomial.
+
+        Parameters
+        ----------
+        parameters : mapping of (section, name) to ndarray, shape (n_points,)
+        amplitude : ndarray, shape (n_points,), optional
+            Stellar mass formed, Msun, where a joint fit has determined it; the best of this spectrum otherwise.
+
+        Returns
+        -------
+        flux, polynomial : ndarray, shape (n_points, n_covered)
+            Flux in erg/s/cm2/Angstrom, polynomial included.
+        """
+        if outside_ranges(self.ranges, parameters) is not None:
+            return self.exact.model_spectrum(parameters, amplitude)
+        valid, weights = self._weights(parameters)
+        own, offset, response = self._parabola(parameters, weights)
+        if amplitude is None:
+            amplitude = self._solve(own, no_parabola(len(valid)), parameters).amplitude
+        if self.polynomial_mode == "profiled":
+            mass = amplitude[:, None]
+            relative = np.where(mass > 0, offset / np.where(mass > 0, mass, 1.0) - response, 0.0)
+            polynomial = 1 + relative @ self.polynomials_covered[1:]
+        elif self.polynomial_mode == "sampled":
+            polynomial = 1 + self._sampled_coefficients(parameters) @ self.polynomials_covered[1:]
+        else:
+            polynomial = np.ones((len(valid), int(self.pixels.covered.sum())))
+        covered = self._shape(parameters, self._coefficients(weights), covered=True)
+        return amplitude[:, None] * covered * polynomial, polynomial
+
+    def _weights(self, parameters: ParameterValues) -> tuple[NDArray[np.bool_], FloatArray]:
+        """Return validity and the mass fraction of each SSP."""
+        valid, weights = self.population.weights(parameters)
+        if ("kinematics", "los_sigma") in parameters and self.basis_rfft is not None:
+            valid = valid & (parameters["kinematics", "los_sigma"] >= 0)
+        if self.sampled_noise:
+            valid = valid & (parameters["noise", "beta"] > 0)
+        return valid, weights
+
+    def _coefficients(self, weights: FloatArray) -> FloatArray:
+        return weights @ self.coefficients if self.coefficients_differ else weights
+
+    def _shape(
+        self, parameters: ParameterValues, coefficients: FloatArray, covered: bool = False
+    ) -> FloatArray:
+        """Return the flux per Msun before any profiled polynomial, shape (n_points, n_pixels)."""
+        if self.fixed_basis is not None and self.fixed_covered is not None:
+            flux = coefficients @ (self.fixed_covered if covered else self.fixed_basis)
+        else:
+            projection = self.pixels.to_covered if covered else self.pixels.to_good
+            flux = apply_projection(projection, self._convolved(parameters, coefficients))
+        curve = self.attenuation_covered if covered else self.attenuation_good
+        if curve is not None and not self.dust_is_fixed:
+            exponent = (-0.4 * np.log(10.0)) * parameters["dust.extinction", "a_v"]
+            transmission = exponent[:, None] * curve
+            flux *= np.exp(transmission, out=transmission)
+        if self.polynomial_mode == "sampled" and not covered:
+            flux *= 1 + self._sampled_coefficients(parameters) @ self.polynomials[1:]
+        return flux
+
+    def _convolved(self, parameters: ParameterValues, coefficients: FloatArray) -> FloatArray:
+        """Return the spectra on the model grid, with their kinematics, shape (n_points, n_grid)."""
+        assert self.basis_rfft is not None
+        v, sigma, h3, h4 = (parameters["kinematics", name] for name in KINEMATICS)
+        kernel = losvd_rfft(self.n_fft, v / self.velscale, np.maximum(sigma, 0) / self.velscale, h3, h4)
+        # A complex matrix product with real coefficients would double the work: see it as real numbers.
+        transform = (coefficients @ self.basis_rfft.view(np.float64)).view(np.complex128)
+        return convolve_batch(transform, kernel, self.n_fft, self.n_grid)
+
+    def _sampled_coefficients(self, parameters: ParameterValues) -> FloatArray:
+        degree = len(self.polynomials) - 1
+        return np.stack([parameters["legendre", f"legendre_{i}"] for i in range(1, degree + 1)], axis=1)
+
+    def _parabola(
+        self, parameters: ParameterValues, weights: FloatArray
+    ) -> tuple[Parabola, FloatArray, FloatArray]:
+        """Return the log-likelihood as a function of the mass, and how the polynomial follows it."""
+        beta = parameters["noise", "beta"] if self.sampled_noise else np.ones(len(weights))
+        beta = np.where(beta > 0, beta, 1.0)
+        constant = self.log_normalisation + 0.5 * len(self.pixels.flux) * np.log(beta)
+        constant = constant - 0.5 * beta * self.weighted_data_square
+        empty = np.zeros((len(weights), 0))
+        if self.parabola_table is not None:
+            sums = weights @ self.parabola_table
+            curvature = np.einsum("ij,ij->i", sums[:, 1:], sums[:, 1:])
+            return Parabola(constant, beta * sums[:, 0], beta * curvature), empty, empty
+        shape = self._shape(parameters, self._coefficients(weights))
+        if self.polynomial_mode == "profiled":
+            vector = beta[:, None] * ((shape * self.weighted_data) @ self.polynomials.T)
+            shape *= shape
+            moments = (shape * self.pixels.inverse_variance) @ self.polynomial_products.T
+            matrix = beta[:, None, None] * np.einsum("ijk,pk->pij", self.product_table, moments)
+            return eliminate_linear_terms(matrix, vector, constant)
+        slope = beta * (shape @ self.weighted_data)
+        shape *= shape
+        return Parabola(constant, slope, beta * (shape @ self.pixels.inverse_variance)), empty, empty
+
+    def _solve(self, own: Parabola, before: Parabola, parameters: ParameterValues) -> AmplitudeSolution:
+        sampled = None
+        if self.amplitude_mode == "sampled":
+            sampled = 10.0 ** parameters["stars.sfh", "log10_stellar_mass"]
+        return solve_amplitude(self.amplitude_mode, own, before, sampled=sampled)
+
+
+def with_templates(model: StellarSpectrumModel, templates: PreparedTemplates) -> StellarSpectrumModel:
+    """Give a model other templates on the same grid, with free kinematics and dust."""
+    basis_rfft, n_fft = rfft_templates(templates.basis.basis)
+    basis_rfft *= model.flux_per_luminosity
+    return replace(
+        model,
+        n_fft=n_fft,
+        coefficients=np.ascontiguousarray(templates.basis.coefficients),
+        basis_rfft=np.ascontiguousarray(basis_rfft),
+        fixed_basis=None,
+        fixed_covered=None,
+        dust_is_fixed=False,
+        parabola_table=None,
+        fixed_parameters=None,
+    )
+
+
+def fix_kinematics_and_dust(
+    model: StellarSpectrumModel, parameters: ParameterValues, *, dust: bool = True
+) -> StellarSpectrumModel:
+    """Convolve, dim and project the templates once, for one set of kinematics and dust.
+
+    Parameters
+    ----------
+    parameters : mapping of (section, name) to ndarray, shape (1,)
+        ``kinematics/los_vel, los_sigma, los_h3, los_h4`` and ``dust.extinction/a_v``.
+    dust : bool
+        False leaves the dust free.
+    """
+    rank = model.coefficients.shape[1]
+    repeated = {key: np.repeat(value, rank) for key, value in parameters.items()}
+    dusty = {"attenuation_good": None, "attenuation_covered": None} if not dust else {}
+    plain = replace(model, polynomial_mode="none", **dusty)
+    fixed = plain._shape(repeated, np.eye(rank))
+    table = None
+    if dust and model.polynomial_mode == "none":
+        table = _parabola_table(model, fixed)
+    return replace(
+        model,
+        basis_rfft=None,
+        fixed_basis=np.ascontiguousarray(fixed),
+        fixed_covered=np.ascontiguousarray(plain._shape(repeated, np.eye(rank), covered=True)),
+        dust_is_fixed=dust,
+        parabola_table=table,
+        fixed_parameters=dict(parameters),
+    )
+
+
+def _parabola_table(model: StellarSpectrumModel, fixed: FloatArray) -> FloatArray:
+    """Return what takes the masses of the SSPs to the likelihood without pixels (see the attribute)."""
+    # A triangular factor from the pixels themselves keeps digits that a matrix of products loses.
+    factor = linalg.qr((fixed * np.sqrt(model.pixels.inverse_variance)).T, mode="r", check_finite=False)[0]
+    factor = factor[: len(fixed)]
+    return np.ascontiguousarray(model.coefficients @ np.column_stack([fixed @ model.weighted_data, factor.T]))

@@ -26,7 +26,7 @@ from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.prepare import prepare_stage, write_missing_values
 from orchestrator.fit.runner import run_prepared
 from orchestrator.fit.stage_result import StageResult, stage_result
-from orchestrator.forward_model.first_look import look_at_spectrum
+from orchestrator.fit.warm import start_server
 from orchestrator.stage import Stage
 
 __all__ = ["MainPipeline"]
@@ -125,6 +125,10 @@ class MainPipeline:
         HandoverError
             If a value cannot move to the next stage.
         """
+        from orchestrator.forward_model.first_look import look_at_spectrum
+
+        if any(stage.n_cores == 1 for stage in self.stages):
+            start_server()  # it imports while we look at the inputs
         faults = check_inputs(self.stages, look_at_spectrum)
         if faults:
             raise ConfigError(faults)

@@ -99,12 +99,16 @@ class CosmosisModule:
         -------
         ndarray, shape (n_points,)
         """
-        return self.model.log_likelihood(parameters).log_likelihood
+        return self.evaluate_batch(parameters).log_likelihood
+
+    def evaluate_batch(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
+        """Evaluate many points, with what earlier modules of the pipeline say about the mass."""
+        return self.model.log_likelihood(parameters, before)
 
     def execute(self, block: Any) -> int:
         """Evaluate one point of a CosmoSIS run: read parameters from `block`, write the likelihood there."""
         before = self._joint_before(block)
-        evaluation = self.model.log_likelihood(self.read_parameters(block), before)
+        evaluation = self.evaluate_batch(self.read_parameters(block), before)
         _put(block, "likelihoods", self.like_name, evaluation.log_likelihood[0])
         self._write_extra(block, evaluation)
         return 0

@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.adapters.cosmosis_module import CosmosisModule
+from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.shared_kinematics import SharedKinematics
 from orchestrator.forward_model.spectrum_fit import SpectrumFit, prepare_spectrum_fit
 from orchestrator.forward_model.stellar_spectrum import StellarSpectrumModel
+from orchestrator.physics.amplitude import Parabola
+from orchestrator.physics.parameter import ParameterValues
 
 __all__ = ["SpectrumModule"]
 
@@ -27,8 +31,13 @@ class SpectrumModule(CosmosisModule):
         """Read the spectrum and prepare the templates."""
         self.fit = prepare_spectrum_fit(self.options)
         self.model = self.fit.model
+        self._shared = SharedKinematics(self.model)
         if self._fits_kinematics:
             self.fit.resolution.check(self.fit.resolution.unresolved_limit, self.options.input_spectrum.name)
+
+    def evaluate_batch(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
+        """Evaluate many points; kinematics and dust that a values file fixes are prepared once."""
+        return self._shared.log_likelihood(parameters, before)
 
     @property
     def _fits_kinematics(self) -> bool:

@@ -31,6 +31,7 @@ from orchestrator.physics.amplitude import (
 )
 from orchestrator.physics.losvd import convolve_batch, losvd_rfft, rfft_templates
 from orchestrator.physics.parameter import ParameterValues
+from orchestrator.physics.sfh_base import SECTION
 from orchestrator.physics.wavelength import apply_projection
 
 __all__ = ["KINEMATICS", "StellarSpectrumModel", "fix_kinematics_and_dust", "with_templates"]
@@ -40,6 +41,11 @@ logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
 KINEMATICS = ("los_vel", "los_sigma", "los_h3", "los_h4")
+
+LOWEST_H4 = -4 / np.sqrt(6.0)
+"""Below it the area of the LOSVD is negative and no LOSVD of unit area exists."""
+
+_HARMLESS = {"los_sigma": 100.0, "beta": 1.0}
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class StellarSpectrumModel:
         if outside is not None:
             inside = replace(self, ranges=())
             return combined(outside, self.exact.log_likelihood, inside.log_likelihood, parameters, before)
-        valid, weights = self._weights(parameters)
+        valid, weights, parameters = self._weights(parameters)
         own, _, _ = self._parabola(parameters, weights)
         before = no_parabola(len(valid)) if before is None else before
         solution = self._solve(own, before, parameters)
@@ -175,7 +181,7 @@ class StellarSpectrumModel:
         """
         if outside_ranges(self.ranges, parameters) is not None:
             return self.exact.model_spectrum(parameters, amplitude)
-        valid, weights = self._weights(parameters)
+        valid, weights, parameters = self._weights(parameters)
         own, offset, response = self._parabola(parameters, weights)
         if amplitude is None:
             amplitude = self._solve(own, no_parabola(len(valid)), parameters).amplitude
@@ -190,14 +196,35 @@ class StellarSpectrumModel:
         covered = self._shape(parameters, self._coefficients(weights), covered=True)
         return amplitude[:, None] * covered * polynomial, polynomial
 
-    def _weights(self, parameters: ParameterValues) -> tuple[NDArray[np.bool_], FloatArray]:
-        """Return validity and the mass fraction of each SSP."""
-        valid, weights = self.population.weights(parameters)
-        if ("kinematics", "los_sigma") in parameters and self.basis_rfft is not None:
-            valid = valid & (parameters["kinematics", "los_sigma"] >= 0)
+    def in_support(self, parameters: ParameterValues) -> NDArray[np.bool_]:
+        """Return which points have possible kinematics, dust and noise, shape (n_points,)."""
+        valid = np.ones(len(parameters[SECTION, "alpha_powerlaw"]), dtype=bool)
+        if self.basis_rfft is not None:
+            v, sigma, h3, h4 = (parameters["kinematics", name] for name in KINEMATICS)
+            # a number that is not finite makes the sum so
+            valid &= np.isfinite(v + sigma + h3) & (sigma >= 0) & (h4 > LOWEST_H4) & (h4 < np.inf)
+        if self.attenuation_good is not None and not self.dust_is_fixed:
+            a_v = parameters["dust.extinction", "a_v"]
+            valid &= (a_v >= 0) & (a_v < np.inf)
         if self.sampled_noise:
-            valid = valid & (parameters["noise", "beta"] > 0)
-        return valid, weights
+            beta = parameters["noise", "beta"]
+            valid &= (beta > 0) & (beta < np.inf)
+        return valid
+
+    def _weights(self, parameters: ParameterValues) -> tuple[NDArray[np.bool_], FloatArray, ParameterValues]:
+        """Return validity, the mass fraction of each SSP, and parameters without impossible values.
+
+        Points outside the support are evaluated at a harmless place; the caller sets them to -inf.
+        """
+        possible = self.in_support(parameters)
+        valid, weights = self.population.weights(parameters)
+        if not possible.all():
+            valid = valid & possible
+            parameters = {
+                key: value if key[0] == SECTION else np.where(possible, value, _HARMLESS.get(key[1], 0.0))
+                for key, value in parameters.items()
+            }
+        return valid, weights, parameters
 
     def _coefficients(self, weights: FloatArray) -> FloatArray:
         return weights @ self.coefficients if self.coefficients_differ else weights
@@ -224,7 +251,7 @@ class StellarSpectrumModel:
         """Return the spectra on the model grid, with their kinematics, shape (n_points, n_grid)."""
         assert self.basis_rfft is not None
         v, sigma, h3, h4 = (parameters["kinematics", name] for name in KINEMATICS)
-        kernel = losvd_rfft(self.n_fft, v / self.velscale, np.maximum(sigma, 0) / self.velscale, h3, h4)
+        kernel = losvd_rfft(self.n_fft, v / self.velscale, sigma / self.velscale, h3, h4)
         # A complex matrix product with real coefficients would double the work: see it as real numbers.
         transform = (coefficients @ self.basis_rfft.view(np.float64)).view(np.complex128)
         return convolve_batch(transform, kernel, self.n_fft, self.n_grid)
@@ -238,7 +265,6 @@ class StellarSpectrumModel:
     ) -> tuple[Parabola, FloatArray, FloatArray]:
         """Return the log-likelihood as a function of the mass, and how the polynomial follows it."""
         beta = parameters["noise", "beta"] if self.sampled_noise else np.ones(len(weights))
-        beta = np.where(beta > 0, beta, 1.0)
         constant = self.log_normalisation + 0.5 * len(self.pixels.flux) * np.log(beta)
         constant = constant - 0.5 * beta * self.weighted_data_square
         empty = np.zeros((len(weights), 0))
@@ -295,8 +321,7 @@ def fix_kinematics_and_dust(
     """
     rank = model.coefficients.shape[1]
     repeated = {key: np.repeat(value, rank) for key, value in parameters.items()}
-    dusty = {"attenuation_good": None, "attenuation_covered": None} if not dust else {}
-    plain = replace(model, polynomial_mode="none", **dusty)
+    plain = replace(model, polynomial_mode="none", dust_is_fixed=not dust)
     fixed = plain._shape(repeated, np.eye(rank))
     table = None
     if dust and model.polynomial_mode == "none":

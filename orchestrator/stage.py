@@ -88,6 +88,11 @@ class StagePaths:
         return self._file("_start_points.txt")
 
     @property
+    def covariance(self) -> Path:
+        """Covariance at the maximum, from the optimiser to the sampler after it."""
+        return self._file("_covariance.txt")
+
+    @property
     def lock(self) -> Path:
         """Lock that keeps a second run away while this one works."""
         return self._file(".lock")

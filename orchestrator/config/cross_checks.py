@@ -18,7 +18,7 @@ __all__ = ["check_between_stages"]
 
 _Key = tuple[str, str]
 
-_OPTIMISERS = frozenset(("maxlike", "pmaxlike", "minuit", "gridmax", "test"))
+_OPTIMISERS = frozenset(("maxlike", "multistart", "pmaxlike", "minuit", "gridmax", "test"))
 """Samplers of CosmoSIS that give a point and no posterior."""
 
 

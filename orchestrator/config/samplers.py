@@ -27,6 +27,8 @@ _NEEDS_PACKAGE = {
 _PACKAGE_ON_INDEX = {"zeus": "zeus-mcmc", "nautilus": "nautilus-sampler"}
 _NEEDS_LIBRARY = {"multinest": "libnest3.so", "polychord": "libchord.so", "minuit": "minuit_wrapper.so"}
 _OF_ALL_SAMPLERS = "sampler.py"
+_OWN_SAMPLERS = {"ensemble": ("ensemble.py", "emcee"), "multistart": ("optimiser.py", "maxlike")}
+"""Our samplers: the file that reads their options, and the CosmoSIS sampler whose place they can take."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,16 @@ def known_samplers() -> dict[str, SamplerDeclaration]:
             earlier = declarations.get(name)
             merged = {**earlier.options, **options} if earlier else options
             declarations[name] = SamplerDeclaration(name, merged)
+    for name, (file, replaced) in _OWN_SAMPLERS.items():
+        own = _options_read(ast.parse((_own_folder() / file).read_text(encoding="utf-8")))
+        declarations[name] = SamplerDeclaration(name, {**common, **own, "resume": "bool"})
+        stock = declarations[replaced]
+        declarations[replaced] = SamplerDeclaration(replaced, {**own, **stock.options})
     return declarations
+
+
+def _own_folder() -> Path:
+    return Path(__file__).resolve().parents[1] / "fit" / "samplers"
 
 
 def samplers_in_file(path: Path) -> set[str]:

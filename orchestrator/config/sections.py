@@ -38,9 +38,10 @@ RUNTIME_KEYS = frozenset(
         "pool_stdout",
         "seed",
         "timeout",
+        "stock_samplers",
     )
 )
-"""Options of [runtime] in CosmoSIS 3.26, and our ``seed`` and ``timeout`` (seconds)."""
+"""Options of [runtime] in CosmoSIS 3.26, and our ``seed``, ``timeout`` (seconds) and ``stock_samplers``."""
 OUTPUT_KEYS = frozenset(
     ("filename", "format", "delimiter", "lock", "privacy", "blinding-header", "figurename")
 )
@@ -77,7 +78,7 @@ _FILES_WRITTEN = frozenset(
         "base_dir",
     )
 )
-_FLAGS = {"runtime": ("resume", "pool_stdout"), "pipeline": ("quiet", "timing", "debug", "fast_slow")}
+_FLAGS = {"runtime": ("resume", "pool_stdout", "stock_samplers"), "pipeline": ("quiet", "timing", "debug", "fast_slow")}
 
 
 def lower_case_names(section: str, options: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ ENSEMBLE_SAMPLERS = frozenset({"emcee", "zeus", "kombine"})
 MARKOV_CHAIN_SAMPLERS = ENSEMBLE_SAMPLERS | {"metropolis", "pymc"}
 """Samplers whose rows are posterior samples of equal weight."""
 
-OPTIMISERS = frozenset({"maxlike", "pmaxlike", "minuit", "gridmax"})
+OPTIMISERS = frozenset({"maxlike", "multistart", "pmaxlike", "minuit", "gridmax"})
 """Samplers that end in one point and sample nothing."""
 
 

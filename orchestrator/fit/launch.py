@@ -130,6 +130,7 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
     from cosmosis.runtime.config import Inifile
 
     from orchestrator.fit import sampler_steps
+    from orchestrator.fit.samplers.choice import choose_samplers, register_own_samplers
 
     is_master = pool is None or pool.is_master()
     rank = 0 if pool is None else pool.rank
@@ -141,8 +142,10 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
     )
     np.random.seed(state)  # noqa: NPY002
     samplers = ini.get("runtime", "sampler", fallback="test").split()
+    register_own_samplers(samplers)
     sampler_steps.check_samplers(ini, samplers)
     pipeline = _build_pipeline(ini, Path(params).absolute().parent, is_master)
+    choose_samplers(ini, samplers, pipeline)
     if is_master:
         check_start(pipeline, samplers[0])
     generator = np.random.default_rng([seed, 1])

@@ -13,6 +13,7 @@ from orchestrator.errors import ChainError, ConfigError, StageError, nearest_kno
 from orchestrator.fit.chain import OPTIMISERS, read_chain
 from orchestrator.fit.fork_pool import ForkPool
 from orchestrator.fit.repair import repair_chain
+from orchestrator.fit.samplers.choice import covariance_overrides
 from orchestrator.fit.start_points import FIRST_STEP, ball_of_walkers, curvature_scales, prior_walkers
 from orchestrator.stage import StagePaths
 
@@ -107,7 +108,9 @@ def run_one(
     if is_master and is_last and _is_resumed(ini):
         repair_chain(paths.chain)
     override |= _sampler_defaults(ini, name, pipeline)
-    if name in WALKER_SAMPLERS and is_master:
+    covariance = covariance_overrides(ini, samplers, index, paths.covariance)
+    override |= covariance
+    if name in WALKER_SAMPLERS and is_master and (name, "covmat") not in covariance:
         after_optimiser = any(sampler in OPTIMISERS for sampler in samplers[:index])
         override |= _start_points(ini, name, override, pipeline, paths, after_optimiser, generator)
     if pool is not None and not _is_parallel(Sampler.registry[name], pool):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.library("PopStar")
 
 SIGNAL_TO_NOISE = 30.0
 NAME = "full_fit_example"
-SHORTER = {'"samples": 100': '"samples": 60'}
+SHORTER = {'"samples": 100, "nsteps": 100': '"samples": 60, "nsteps": 60'}
 TRUTH = {
     ("stars.sfh", "logtau"): 0.7,
     ("stars.sfh", "ism_metallicity_today"): 0.013,
@@ -183,7 +183,7 @@ def test_the_stock_command_repeats_the_run(finished):
 
 def test_the_maximum_is_found_from_the_default_start(block, options, tmp_path):
     write_mock(tmp_path, options, METAL_RICH)
-    quick = block.replace('"samples": 60', '"samples": 2').replace('"nsteps": 100', '"nsteps": 2')
+    quick = block.replace('"samples": 60, "nsteps": 60', '"samples": 2, "nsteps": 2')
     done = run_example(tmp_path, quick)
     assert done.returncode == 0, done.stderr
     best = load_run(tmp_path / f"{NAME}.txt").best_fit

@@ -1,7 +1,7 @@
 """Our samplers under the names of CosmoSIS's own ``emcee`` and ``maxlike``.
 
-To be named in ``[runtime] import_samplers``, or imported. From then on this process has ours under those names,
-with their sections and options; :func:`restore_stock_samplers` brings CosmoSIS's own back.
+Importing this file puts ours under those names in this process, with their sections and options;
+:func:`restore_stock_samplers` brings CosmoSIS's own back and :func:`use_own_samplers` ours again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from cosmosis.samplers.sampler import RegisteredSampler
 from orchestrator.fit.samplers.ensemble import EnsembleMethods
 from orchestrator.fit.samplers.optimiser import MultistartMethods
 
-__all__ = ["EmceeSampler", "MaxlikeSampler", "restore_stock_samplers"]
+__all__ = ["EmceeSampler", "MaxlikeSampler", "restore_stock_samplers", "use_own_samplers"]
 
 _stock = {
     name: sampler
@@ -30,6 +30,11 @@ class EmceeSampler(EnsembleMethods, ParallelSampler):
 
 class MaxlikeSampler(MultistartMethods, ParallelSampler):
     """The optimiser for ``sampler = maxlike``."""
+
+
+def use_own_samplers() -> None:
+    """Put ours under the names, also after they were given back."""
+    RegisteredSampler.registry.update({"emcee": EmceeSampler, "maxlike": MaxlikeSampler})
 
 
 def restore_stock_samplers() -> None:

@@ -34,19 +34,15 @@ output.mkdir(exist_ok=True)
 
 
 # %%
-def sampling(walkers, samples):
-    """Maximum of the posterior first, then a Markov chain from there."""
-    return {
-        "runtime": {"sampler": "maxlike emcee", "seed": 1},
-        "maxlike": {"method": "Nelder-Mead", "tolerance": 1e-3, "maxiter": 3000},
-        "emcee": {"walkers": walkers, "samples": samples, "nsteps": 50},
-    }
+def sampling(**options):
+    """Maximum of the posterior first, then an ensemble of walkers until their chain has converged."""
+    return {"runtime": {"sampler": "maxlike ensemble", "seed": 1}, "ensemble": options}
 
 
-def stage(name, module, options, chain, **sections):
+def stage(name, module, options, **sections):
     """Put the sections of one stage together."""
     return {
-        **sampling(*chain),
+        **sampling(),
         "output": {"filename": str(output / name)},
         "pipeline": {
             "modules": module,
@@ -63,6 +59,7 @@ def stage(name, module, options, chain, **sections):
 # ## A MaNGA galaxy: kinematics, then star-formation history
 
 # %%
+few = {"walkers": 24, "nsteps": 40, "max_samples": 160}  # KinDust solves 200 template weights at each point
 manga = {
     "inputSpectrum": str(data / "manga_spectra.fits.gz"),
     "inputSpectrumRow": 1,
@@ -73,15 +70,15 @@ manga = {
     "legendre_deg": 10,
     "NoiseModel": "MultiplicativeNoiseModel",
 }
-kinematics = stage("manga_kinematics", "KinDust", manga, (16, 150))
+kinematics = stage("manga_kinematics", "KinDust", manga, ensemble=few)
 star_formation = stage(
     "manga_star_formation",
     "SFHSpectra",
-    {**manga, "SFHModel": "FixedMassFracSFH", "SFHArgs": [0.2, 0.5, 0.8, 0.95]},
-    (32, 300),
+    {**manga, "SFHModel": "FixedMassFracSFH", "SFHArgs": [0.3, 0.6, 0.9]},
+    ensemble={"max_samples": 800},
 )
 
-manga_pipeline = MainPipeline([kinematics, star_formation], n_cores_list=[2, 2])
+manga_pipeline = MainPipeline([kinematics, star_formation], n_cores_list=[2, 1])
 manga_status = manga_pipeline.execute_all(plot_result=True)
 
 # %% [markdown]
@@ -102,8 +99,8 @@ desi = {
     "NoiseModel": "MultiplicativeNoiseModel",
 }
 population = {"SSPModel": "PopStar", "SFHModel": "DelayedTauSFH"}
-kinematics = stage("desi_kinematics", "KinDust", {**desi, "SSPModel": "MIUSCAT", "moments": 2}, (16, 100))
-star_formation = stage("desi_star_formation", "SFHSpectra", {**desi, **population}, (24, 200))
+kinematics = stage("desi_kinematics", "KinDust", {**desi, "SSPModel": "MIUSCAT", "moments": 2}, ensemble=few)
+star_formation = stage("desi_star_formation", "SFHSpectra", {**desi, **population})
 photometry = stage(
     "desi_photometry",
     "SFHPhotometry",
@@ -114,11 +111,10 @@ photometry = stage(
         "redshift": 0.36874,
         "ExtinctionLaw": "calzetti00",
     },
-    (24, 300),
     handover={"stars.sfh": "prior"},
 )
 
-desi_pipeline = MainPipeline([kinematics, star_formation, photometry], n_cores_list=[2, 2, 2])
+desi_pipeline = MainPipeline([kinematics, star_formation, photometry], n_cores_list=[2, 1, 1])
 desi_status = desi_pipeline.execute_all(plot_result=True)
 
 # %% [markdown]

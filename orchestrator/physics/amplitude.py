@@ -144,6 +144,11 @@ def eliminate_linear_terms(
     if matrix.shape[1] == 1:
         empty = np.zeros((len(vector), 0))
         return Parabola(constant, vector[:, 0], matrix[:, 0, 0]), empty, empty
+    # A model of no light (a point outside the support) has no normal matrix to solve; it must not spoil a batch.
+    dark = ~(matrix[:, 0, 0] > 0)
+    if dark.any():
+        matrix = np.where(dark[:, None, None], np.eye(matrix.shape[1]), matrix)
+        vector = np.where(dark[:, None], 0.0, vector)
     cross = matrix[:, 1:, 0]
     both = np.stack([vector[:, 1:], cross], axis=2)
     solved = np.linalg.solve(matrix[:, 1:, 1:], both)

@@ -117,6 +117,16 @@ def test_elimination_equals_least_squares_over_all_coefficients() -> None:
     assert solution.log_likelihood[0] == pytest.approx(-0.5 * chi2)
 
 
+def test_a_model_of_no_light_does_not_spoil_its_batch() -> None:
+    matrix = np.stack([np.diag([2.0, 4.0]), np.zeros((2, 2))])
+    vector = np.array([[1.0, 2.0], [0.0, 0.0]])
+    parabola, offset, _ = eliminate_linear_terms(matrix, vector, np.zeros(2))
+    assert parabola.constant[0] == pytest.approx(0.5)
+    assert offset[0, 0] == pytest.approx(0.5)
+    assert parabola.constant[1] == 0.0
+    assert np.isfinite(parabola.slope).all()
+
+
 def test_sampled_amplitude_is_used_as_given() -> None:
     data, model, uncertainty = _data(8)
     solution = solve_amplitude(

@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
 
 import argparse
+import itertools
 import json
 import platform
 import subprocess
@@ -107,12 +108,53 @@ def own_cases(spectrum: Path, photometry: Path) -> dict[str, dict[str, float]]:
     block = DataBlock()
     for key, value in POINT.items():
         block[key] = value
+    velocities = itertools.cycle(POINT["kinematics", "los_vel"] + 0.01 * np.arange(1000))
+
+    def one_point(module: Any) -> None:
+        # points that share their kinematics would be evaluated without pixels
+        block["kinematics", "los_vel"] = next(velocities)
+        module.execute(block)
+
     rng = np.random.default_rng(2)
     batch = {key: value * (1 + 0.01 * rng.normal(size=64)) for key, value in POINT.items()}
+    shared = {
+        key: np.full(64, POINT[key]) if key[0] in ("kinematics", "dust.extinction") else value
+        for key, value in batch.items()
+    }
     results = {}
     for name, module in modules.items():
         results[name] = {
-            "one_point_ms": best_time(lambda module=module: module.execute(block)),
+            "one_point_ms": best_time(lambda module=module: one_point(module)),
+            "batch_64_ms_per_point": best_time(lambda module=module: module.log_likelihood_batch(batch)) / 64,
+        }
+    full = modules["FullSpectralFit"]
+    results["FullSpectralFit, kinematics and dust shared"] = {
+        "batch_64_ms_per_point": best_time(lambda: full.log_likelihood_batch(shared)) / 64,
+    }
+    return results
+
+
+def cost_against_pixels(spectrum: Path) -> dict[str, dict[str, float]]:
+    """Set-up without and with a cache, and one evaluation, for different numbers of pixels."""
+    from orchestrator.modules.full_spectral_fit import FullSpectralFitModule
+
+    rng = np.random.default_rng(2)
+    batch = {key: value * (1 + 0.01 * rng.normal(size=64)) for key, value in POINT.items()}
+    results = {}
+    for upper in (4000.0, 5000.0, 9000.0):
+        options = {**SPECTRUM, "inputSpectrum": str(spectrum), "wlRange": [3500.0, upper]}
+        times = []
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["ORCHESTRATOR_CACHE"] = folder
+            for _ in range(3):
+                start = time.process_time()
+                module = FullSpectralFitModule(options)
+                times.append(1e3 * (time.process_time() - start))
+            del os.environ["ORCHESTRATOR_CACHE"]
+        results[f"FullSpectralFit, {len(module.model.pixels.flux)} pixels"] = {
+            "set_up_cold_ms": times[0],
+            "set_up_warm_ms": min(times[1:]),
+            "rank": module.model.coefficients.shape[1],
             "batch_64_ms_per_point": best_time(lambda module=module: module.log_likelihood_batch(batch)) / 64,
         }
     return results
@@ -156,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         spectrum, files, names = write_inputs(Path(folder))
-        own = own_cases(spectrum, names)
+        own = own_cases(spectrum, names) | cost_against_pixels(spectrum)
         peer = peer_cases(options.peer, spectrum, files) if options.peer else {}
     for name, times in own.items():
         line = {"case": name, **{key: round(value, 5) for key, value in times.items()}}

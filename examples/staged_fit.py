@@ -100,7 +100,7 @@ desi = {
 }
 population = {"SSPModel": "PopStar", "SFHModel": "DelayedTauSFH"}
 kinematics = stage("desi_kinematics", "KinDust", {**desi, "SSPModel": "MIUSCAT", "moments": 2}, ensemble=few)
-star_formation = stage("desi_star_formation", "SFHSpectra", {**desi, **population})
+star_formation = stage("desi_star_formation", "SFHSpectra", {**desi, **population}, ensemble={"max_samples": 800})
 photometry = stage(
     "desi_photometry",
     "SFHPhotometry",

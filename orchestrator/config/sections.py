@@ -78,7 +78,10 @@ _FILES_WRITTEN = frozenset(
         "base_dir",
     )
 )
-_FLAGS = {"runtime": ("resume", "pool_stdout", "stock_samplers"), "pipeline": ("quiet", "timing", "debug", "fast_slow")}
+_FLAGS = {
+    "runtime": ("resume", "pool_stdout", "stock_samplers"),
+    "pipeline": ("quiet", "timing", "debug", "fast_slow"),
+}
 
 
 def lower_case_names(section: str, options: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:

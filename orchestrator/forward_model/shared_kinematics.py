@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from orchestrator.forward_model.evaluation import Evaluation
-from orchestrator.forward_model.spectrum_model import (
-    KINEMATICS,
-    StellarSpectrumModel,
-    fix_kinematics_and_dust,
-)
+from orchestrator.forward_model.fixed_spectrum import fix_kinematics_and_dust
+from orchestrator.forward_model.spectrum_model import KINEMATICS, StellarSpectrumModel
 from orchestrator.physics.amplitude import Parabola
 from orchestrator.physics.parameter import ParameterValues
 
@@ -51,7 +48,7 @@ class SharedKinematics:
         if self.model.basis_rfft is None:
             return self.model
         kinematics = tuple(_shared(parameters, "kinematics", name) for name in KINEMATICS)
-        if None in kinematics or not self.model.in_support(parameters).all():
+        if None in kinematics:
             self._in_a_row.clear()
             return self.model
         n_points = len(parameters["kinematics", KINEMATICS[0]])
@@ -72,7 +69,7 @@ class SharedKinematics:
         last, count = self._in_a_row.get(what, (key, 0))
         count = n_points + (count if last == key else 0)
         self._in_a_row[what] = (key, count)
-        if count < _WORTHWHILE:
+        if count < _WORTHWHILE or not self.model.in_support(parameters).all():
             return None
         first = {name: value[:1] for name, value in parameters.items()}
         self._prepared[key] = fix_kinematics_and_dust(self.model, first, dust=what == "dust")

@@ -9,16 +9,15 @@ point is a batch of one. What does not depend on parameters is done in
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from orchestrator.forward_model.evaluation import Evaluation
 from orchestrator.forward_model.pixels import FittedPixels
-from orchestrator.forward_model.prepared_templates import PreparedTemplates
 from orchestrator.forward_model.sfh_draws import DrawnRanges, outside_ranges
 from orchestrator.forward_model.split_batch import combined
 from orchestrator.forward_model.stellar_population import StellarPopulation
@@ -29,12 +28,13 @@ from orchestrator.physics.amplitude import (
     no_parabola,
     solve_amplitude,
 )
-from orchestrator.physics.losvd import convolve_batch, losvd_rfft, rfft_templates
+from orchestrator.physics.losvd import convolve_batch, losvd_rfft
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.sfh_base import SECTION
+from orchestrator.physics.spectrum_sums import DustBlocks, dust_blocks, everything, slope_and_curvature
 from orchestrator.physics.wavelength import apply_projection
 
-__all__ = ["KINEMATICS", "StellarSpectrumModel", "fix_kinematics_and_dust", "with_templates"]
+__all__ = ["KINEMATICS", "LOWEST_H4", "StellarSpectrumModel"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +69,10 @@ class StellarSpectrumModel:
         Where the whole spectrum is fixed but for the population: the first column is the scalar product of
         an SSP with the data, the sum of squares over the others that of a mixture with itself, both
         weighted with the inverse variance. No pixels are left.
-    fixed_parameters : mapping or None
-        The kinematics and dust that are fixed, arrays of shape (1,).
     ranges : tuple of (name, lower, upper)
-        Where `coefficients` serve; histories outside are computed with `exact_templates`.
-    exact_templates : PreparedTemplates or None
+        Where `coefficients` serve; histories outside are computed with the exact templates.
+    make_exact : callable or None
+        Returns this model with exact templates; None where it has them.
     attenuation_good, attenuation_covered : ndarray
         A(lambda) / A_V on the fitted and on all covered pixels; None without dust.
     polynomials : ndarray, shape (degree + 1, n_good); polynomials_covered likewise
@@ -114,24 +113,25 @@ class StellarSpectrumModel:
     fixed_covered: FloatArray | None = None
     dust_is_fixed: bool = False
     parabola_table: FloatArray | None = field(default=None, repr=False)
-    fixed_parameters: ParameterValues | None = None
     ranges: DrawnRanges = ()
-    exact_templates: PreparedTemplates | None = field(default=None, repr=False)
+    make_exact: Callable[[], StellarSpectrumModel] | None = field(default=None, repr=False)
 
     @cached_property
     def exact(self) -> StellarSpectrumModel:
         """The same model with exact templates, made when a history is outside `ranges`."""
-        if self.exact_templates is None:
+        if self.make_exact is None:
             return self
         logger.warning(
             "a history outside the ranges of the compressed templates (%s) is computed with the exact ones, "
             "which is slower",
             ", ".join(f"{name} {lower:g} to {upper:g}" for name, lower, upper in self.ranges),
         )
-        exact = with_templates(replace(self, ranges=(), exact_templates=None), self.exact_templates)
-        if self.fixed_parameters is None:
-            return exact
-        return fix_kinematics_and_dust(exact, self.fixed_parameters, dust=self.dust_is_fixed)
+        return self.make_exact()
+
+    @cached_property
+    def dust_blocks(self) -> DustBlocks:
+        """The attenuation of the fitted pixels, in blocks."""
+        return dust_blocks(self.attenuation_good, len(self.pixels.flux))
 
     @cached_property
     def coefficients_differ(self) -> bool:
@@ -198,17 +198,24 @@ class StellarSpectrumModel:
 
     def in_support(self, parameters: ParameterValues) -> NDArray[np.bool_]:
         """Return which points have possible kinematics, dust and noise, shape (n_points,)."""
-        valid = np.ones(len(parameters[SECTION, "alpha_powerlaw"]), dtype=bool)
+        # a number that is not finite makes the sum so
+        total = np.zeros(len(parameters[SECTION, "alpha_powerlaw"]))
+        limits = []
         if self.basis_rfft is not None:
             v, sigma, h3, h4 = (parameters["kinematics", name] for name in KINEMATICS)
-            # a number that is not finite makes the sum so
-            valid &= np.isfinite(v + sigma + h3) & (sigma >= 0) & (h4 > LOWEST_H4) & (h4 < np.inf)
+            total = v + sigma + h3 + h4
+            limits += [sigma >= 0, h4 > LOWEST_H4]
         if self.attenuation_good is not None and not self.dust_is_fixed:
             a_v = parameters["dust.extinction", "a_v"]
-            valid &= (a_v >= 0) & (a_v < np.inf)
+            total = total + a_v
+            limits.append(a_v >= 0)
         if self.sampled_noise:
             beta = parameters["noise", "beta"]
-            valid &= (beta > 0) & (beta < np.inf)
+            total = total + beta
+            limits.append(beta > 0)
+        valid = np.isfinite(total)
+        for inside in limits:
+            valid &= inside
         return valid
 
     def _weights(self, parameters: ParameterValues) -> tuple[NDArray[np.bool_], FloatArray, ParameterValues]:
@@ -264,82 +271,46 @@ class StellarSpectrumModel:
         self, parameters: ParameterValues, weights: FloatArray
     ) -> tuple[Parabola, FloatArray, FloatArray]:
         """Return the log-likelihood as a function of the mass, and how the polynomial follows it."""
-        beta = parameters["noise", "beta"] if self.sampled_noise else np.ones(len(weights))
-        constant = self.log_normalisation + 0.5 * len(self.pixels.flux) * np.log(beta)
-        constant = constant - 0.5 * beta * self.weighted_data_square
+        beta: FloatArray | float = 1.0
+        constant = np.full(len(weights), self.log_normalisation - 0.5 * self.weighted_data_square)
+        if self.sampled_noise:
+            beta = parameters["noise", "beta"]
+            constant += 0.5 * len(self.pixels.flux) * np.log(beta) + 0.5 * (1 - beta) * self.weighted_data_square
         empty = np.zeros((len(weights), 0))
         if self.parabola_table is not None:
             sums = weights @ self.parabola_table
             curvature = np.einsum("ij,ij->i", sums[:, 1:], sums[:, 1:])
             return Parabola(constant, beta * sums[:, 0], beta * curvature), empty, empty
-        shape = self._shape(parameters, self._coefficients(weights))
+        coefficients = self._coefficients(weights)
         if self.polynomial_mode == "profiled":
-            vector = beta[:, None] * ((shape * self.weighted_data) @ self.polynomials.T)
+            shape = self._shape(parameters, coefficients)
+            column = np.reshape(beta, (-1, 1))
+            vector = column * ((shape * self.weighted_data) @ self.polynomials.T)
             shape *= shape
             moments = (shape * self.pixels.inverse_variance) @ self.polynomial_products.T
-            matrix = beta[:, None, None] * np.einsum("ijk,pk->pij", self.product_table, moments)
+            matrix = column[:, None] * np.einsum("ijk,pk->pij", self.product_table, moments)
             return eliminate_linear_terms(matrix, vector, constant)
-        slope = beta * (shape @ self.weighted_data)
-        shape *= shape
-        return Parabola(constant, slope, beta * (shape @ self.pixels.inverse_variance)), empty, empty
+        slope, curvature = self._sums(parameters, coefficients)
+        return Parabola(constant, beta * slope, beta * curvature), empty, empty
+
+    def _sums(self, parameters: ParameterValues, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the products of the model with the data and with itself, without storing the model's pixels."""
+        pixels = self.pixels
+        if self.fixed_basis is not None:
+            spectra, projection = coefficients @ self.fixed_basis, everything(len(pixels.flux))
+        else:
+            spectra, projection = self._convolved(parameters, coefficients), pixels.to_good
+        dusty = self.attenuation_good is not None and not self.dust_is_fixed
+        a_v = parameters["dust.extinction", "a_v"] if dusty else None
+        factor = None
+        if self.polynomial_mode == "sampled":
+            factor = 1 + self._sampled_coefficients(parameters) @ self.polynomials[1:]
+        return slope_and_curvature(
+            spectra, projection, a_v, self.dust_blocks, factor, self.weighted_data, pixels.inverse_variance
+        )
 
     def _solve(self, own: Parabola, before: Parabola, parameters: ParameterValues) -> AmplitudeSolution:
         sampled = None
         if self.amplitude_mode == "sampled":
             sampled = 10.0 ** parameters["stars.sfh", "log10_stellar_mass"]
         return solve_amplitude(self.amplitude_mode, own, before, sampled=sampled)
-
-
-def with_templates(model: StellarSpectrumModel, templates: PreparedTemplates) -> StellarSpectrumModel:
-    """Give a model other templates on the same grid, with free kinematics and dust."""
-    basis_rfft, n_fft = rfft_templates(templates.basis.basis)
-    basis_rfft *= model.flux_per_luminosity
-    return replace(
-        model,
-        n_fft=n_fft,
-        coefficients=np.ascontiguousarray(templates.basis.coefficients),
-        basis_rfft=np.ascontiguousarray(basis_rfft),
-        fixed_basis=None,
-        fixed_covered=None,
-        dust_is_fixed=False,
-        parabola_table=None,
-        fixed_parameters=None,
-    )
-
-
-def fix_kinematics_and_dust(
-    model: StellarSpectrumModel, parameters: ParameterValues, *, dust: bool = True
-) -> StellarSpectrumModel:
-    """Convolve, dim and project the templates once, for one set of kinematics and dust.
-
-    Parameters
-    ----------
-    parameters : mapping of (section, name) to ndarray, shape (1,)
-        ``kinematics/los_vel, los_sigma, los_h3, los_h4`` and ``dust.extinction/a_v``.
-    dust : bool
-        False leaves the dust free.
-    """
-    rank = model.coefficients.shape[1]
-    repeated = {key: np.repeat(value, rank) for key, value in parameters.items()}
-    plain = replace(model, polynomial_mode="none", dust_is_fixed=not dust)
-    fixed = plain._shape(repeated, np.eye(rank))
-    table = None
-    if dust and model.polynomial_mode == "none":
-        table = _parabola_table(model, fixed)
-    return replace(
-        model,
-        basis_rfft=None,
-        fixed_basis=np.ascontiguousarray(fixed),
-        fixed_covered=np.ascontiguousarray(plain._shape(repeated, np.eye(rank), covered=True)),
-        dust_is_fixed=dust,
-        parabola_table=table,
-        fixed_parameters=dict(parameters),
-    )
-
-
-def _parabola_table(model: StellarSpectrumModel, fixed: FloatArray) -> FloatArray:
-    """Return what takes the masses of the SSPs to the likelihood without pixels (see the attribute)."""
-    # A triangular factor from the pixels themselves keeps digits that a matrix of products loses.
-    factor = linalg.qr((fixed * np.sqrt(model.pixels.inverse_variance)).T, mode="r", check_finite=False)[0]
-    factor = factor[: len(fixed)]
-    return np.ascontiguousarray(model.coefficients @ np.column_stack([fixed @ model.weighted_data, factor.T]))

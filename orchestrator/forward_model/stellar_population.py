@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.sfh_base import SECTION, StarFormationHistory
-from orchestrator.physics.ssp_weights import SSPGrid, prepare_ssp_grid, project_sfh
+from orchestrator.physics.ssp_weights import SSPGrid, prepare_ssp_grid, project_valid
 from orchestrator.ssp_libraries.library import SSPLibrary
 
 __all__ = ["StellarPopulation"]
 
 FloatArray = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class StellarPopulation:
@@ -54,8 +55,8 @@ class StellarPopulation:
             Sums to one for valid points and is zero for the others.
         """
         own = {p.name: parameters[SECTION, p.name] for p in self.sfh.parameters}
-        valid = self.sfh.valid(own)
-        weights = project_sfh(self.grid, self.sfh, own).reshape(len(valid), -1)
+        valid, by_age = project_valid(self.grid, self.sfh, own)
+        weights = by_age.reshape(len(valid), -1)
         if not valid.all():
             weights = np.where(valid[:, None], weights, 0.0)
         return valid, weights

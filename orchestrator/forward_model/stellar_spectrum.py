@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.forward_model.fixed_spectrum import fix_kinematics_and_dust, with_templates
 from orchestrator.forward_model.pixels import FittedPixels
 from orchestrator.forward_model.prepared_templates import PreparedTemplates
-from orchestrator.forward_model.spectrum_model import (
-    StellarSpectrumModel,
-    fix_kinematics_and_dust,
-    with_templates,
-)
+from orchestrator.forward_model.spectrum_model import StellarSpectrumModel
 from orchestrator.forward_model.stellar_population import StellarPopulation
 from orchestrator.physics.continuum import legendre_basis, legendre_degrees
 
@@ -84,7 +81,5 @@ def prepare_stellar_spectrum(
         log_normalisation=pixels.log_normalisation,
         weighted_data_square=float((weighted * pixels.flux).sum()),
         weighted_data=weighted,
-        ranges=templates.ranges,
-        exact_templates=templates.exact,
     )
     return with_templates(model, templates)

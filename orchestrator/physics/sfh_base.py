@@ -251,9 +251,10 @@ class StarFormationHistory(ABC):
                 for name in missing
             ]
             raise ConfigError(faults)
-        arrays = [np.atleast_1d(np.asarray(values[name], dtype=np.float64)) for name in names]
-        if all(array.shape == arrays[0].shape and array.ndim == 1 for array in arrays):
+        arrays = [np.asarray(values[name], dtype=np.float64) for name in names]
+        if all(array.ndim == 1 and array.shape == arrays[0].shape for array in arrays):
             return dict(zip(names, map(np.ascontiguousarray, arrays), strict=True))
+        arrays = [np.atleast_1d(array) for array in arrays]
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
         if len(shape) != 1:
             msg = f"parameter values must have shape (n_points,), found {shape}"
@@ -263,8 +264,8 @@ class StarFormationHistory(ABC):
 
     def _inside(self, arrays: Mapping[str, Array], today: float) -> NDArray[np.bool_]:
         inside = self._own_valid(arrays, today)
-        for array in arrays.values():
-            inside &= np.isfinite(array)
+        # a number that is not finite makes the sum so
+        inside &= np.isfinite(sum(arrays.values()))
         inside &= arrays["ism_metallicity_today"] > 0.0
         inside &= arrays["alpha_powerlaw"] >= 0.0
         return inside

@@ -61,9 +61,9 @@ def _means_in_ln_t(
     for _ in range(_MOST_PANELS):
         if s <= s_low:
             break
-        # t / (today - t) varies fast where the age is small
+        # t / (today - t) varies fast where the age is small; far down little is left to be right about
         t = math.exp(s)
-        step = min(1.2, 0.5 * (today - t) / t)
+        step = min(1.2 + 0.25 * (s_high - s), 0.5 * (today - t) / t)
         if kind == LOG_NORMAL:
             step = min(step, 1.2 * second)
         elif kind == TABLE:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from orchestrator.physics.sfh_base import SFHValues, StarFormationHistory
 from orchestrator.physics.ssp_weight_kernels import NODES_2, NODES_3, project
 
-__all__ = ["SSPGrid", "prepare_ssp_grid", "project_sfh", "ssp_weights"]
+__all__ = ["SSPGrid", "prepare_ssp_grid", "project_sfh", "project_valid", "ssp_weights"]
 
 Array = NDArray[np.float64]
 
@@ -112,8 +112,15 @@ def project_sfh(grid: SSPGrid, sfh: StarFormationHistory, values: SFHValues) -> 
     ndarray, shape (n_points, n_met, n_age)
         Sums to 1 for each point; NaN for a point outside the support of the model.
     """
+    return project_valid(grid, sfh, values)[1]
+
+
+def project_valid(
+    grid: SSPGrid, sfh: StarFormationHistory, values: SFHValues
+) -> tuple[NDArray[np.bool_], Array]:
+    """Return which points are inside the support of the model, shape (n_points,), and `project_sfh`."""
     shape, valid, arrays = sfh.shape(values, grid.today)
-    return project(
+    weights = project(
         shape,
         valid,
         arrays["ism_metallicity_today"],
@@ -125,6 +132,7 @@ def project_sfh(grid: SSPGrid, sfh: StarFormationHistory, values: SFHValues) -> 
         grid.nodes,
         grid.ln_metallicity,
     )
+    return valid, weights
 
 
 def ssp_weights(

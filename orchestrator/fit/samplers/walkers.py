@@ -16,6 +16,8 @@ LogPosterior = Callable[[FloatArray], FloatArray]
 """Takes points of shape (n_points, n_varied), returns shape (n_points,), -inf outside the support."""
 
 ROUNDS = 200
+_CORRELATION_KEPT = 0.9
+_SINGULAR = 1e4  # condition number of the correlation matrix
 _ROUNDS_AT_ONE_WIDTH = 4
 
 
@@ -50,7 +52,7 @@ def walkers_from_gaussian(
     StageError
         If too few points are found.
     """
-    values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
+    values, vectors = np.linalg.eigh(_not_singular(0.5 * (covariance + covariance.T)))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
 
     def draw(n_points: int, number: int) -> FloatArray:
@@ -58,6 +60,18 @@ def walkers_from_gaussian(
         return centre + width * generator.standard_normal((n_points, len(centre))) @ root.T
 
     return _collect(log_posterior, draw, n_walkers, f"near the start point {np.asarray(centre).tolist()}")
+
+
+def _not_singular(covariance: FloatArray) -> FloatArray:
+    """Return the covariance, with a tenth less correlation where it is all but singular.
+
+    At the edge of a range the covariance of an optimiser can be; walkers on one line could never leave it.
+    """
+    widths = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    if not np.all(widths > 0) or np.linalg.cond(covariance / np.outer(widths, widths)) < _SINGULAR:
+        return covariance
+    variances = np.diag(widths**2)
+    return np.asarray(variances + _CORRELATION_KEPT * (covariance - variances))
 
 
 def walkers_from_prior(

@@ -110,6 +110,14 @@ def half_plane(points):
     return np.where(points[:, 0] > 0, -0.5 * (points**2).sum(axis=1), -np.inf)
 
 
+def test_walkers_of_a_singular_covariance_fill_all_directions():
+    covariance = np.ones((2, 2))
+    walkers = walkers_from_gaussian(
+        lambda points: np.zeros(len(points)), np.zeros(2), covariance, 200, np.random.default_rng(1)
+    )
+    assert np.linalg.cond(np.corrcoef(walkers, rowvar=False)) < 100
+
+
 def test_walkers_have_the_covariance_and_a_finite_posterior():
     rng = np.random.default_rng(1)
     covariance = np.array([[1.0, 0.8], [0.8, 1.0]])

@@ -58,7 +58,10 @@ class SSPOptions(Options):
     )
     ssp_model_args: Words = Field((), alias="SSPModelArgs", description="arguments of the library, as a list")
     ssp_compression_error: Number = Field(
-        1e-5, ge=0, lt=0.1, description="0 takes the SSPs as they are; otherwise they are compressed to an error stated in the log"
+        1e-5,
+        ge=0,
+        lt=0.1,
+        description="0 takes the SSPs as they are; otherwise they are compressed to an error stated in the log",
     )
 
 

@@ -118,9 +118,8 @@ def test_optimiser_and_ensemble_under_the_stock_command(data, tmp_path):
     ini.set("pipeline", "values", "values.ini")
     with (tmp_path / "fit.ini").open("w") as stream:
         ini.write(stream)
-    folder = Path(sys.executable).parent
     run = subprocess.run(
-        [str(folder / "cosmosis"), "fit.ini"], cwd=tmp_path, capture_output=True, text=True, timeout=180
+        [sys.executable, "-m", "cosmosis.main", "fit.ini"], cwd=tmp_path, capture_output=True, text=True, timeout=180
     )
     assert run.returncode == 0, run.stdout + run.stderr
     chain = read_chain(tmp_path / "fit.txt")
@@ -139,7 +138,7 @@ def test_optimiser_and_ensemble_under_the_stock_command(data, tmp_path):
     best = read_chain(tmp_path / "fit.multistart.txt")
     assert best.log_posterior[-1] > chain.log_posterior.max() - 0.5
     post = subprocess.run(
-        [str(folder / "cosmosis-postprocess"), "fit.txt", "--no-plots", "--burn", "0.3", "-o", "post"],
+        [sys.executable, "-m", "cosmosis.postprocess", "fit.txt", "--no-plots", "--burn", "0.3", "-o", "post"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert post.returncode == 0, post.stdout + post.stderr

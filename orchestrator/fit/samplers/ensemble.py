@@ -26,6 +26,7 @@ from orchestrator.fit.samplers.walkers import (
     replace_infinite_walkers,
     walkers_from_gaussian,
     walkers_from_prior,
+    with_least_widths,
 )
 
 __all__ = ["EnsembleMethods", "EnsembleSampler"]
@@ -40,6 +41,8 @@ DEFAULT_WALKERS = 128
 """Half of them are one batch of the models, and enough to tell the covariance of some ten parameters."""
 START_WIDTH = 1e-2
 """Width of the ball of walkers in units of the range, where no covariance is known."""
+LEAST_WIDTH = 1e-5
+"""Of the range; at the edge of a range the covariance of an optimiser can have no width at all."""
 _CHECK_GROWTH = 1.1
 """Convergence is measured anew when the chain has grown by this factor: its cost stays a few per cent."""
 
@@ -275,6 +278,7 @@ class EnsembleMethods:
         factor = self.overdispersion
         if covariance is None:
             covariance, factor = np.diag((START_WIDTH * (upper - lower)) ** 2), 1.0
+        covariance = with_least_widths(covariance, LEAST_WIDTH * (upper - lower))
         return walkers_from_gaussian(
             log_posterior, centre, covariance, self.n_walkers, self.generator, overdispersion=factor
         )

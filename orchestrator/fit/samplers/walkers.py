@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import ConfigError, StageError
 
-__all__ = ["read_covariance", "replace_infinite_walkers", "walkers_from_gaussian", "walkers_from_prior"]
+__all__ = [
+    "read_covariance",
+    "replace_infinite_walkers",
+    "walkers_from_gaussian",
+    "walkers_from_prior",
+    "with_least_widths",
+]
 
 FloatArray = NDArray[np.float64]
 LogPosterior = Callable[[FloatArray], FloatArray]
@@ -60,6 +66,21 @@ def walkers_from_gaussian(
         return centre + width * generator.standard_normal((n_points, len(centre))) @ root.T
 
     return _collect(log_posterior, draw, n_walkers, f"near the start point {np.asarray(centre).tolist()}")
+
+
+def with_least_widths(covariance: FloatArray, widths: FloatArray) -> FloatArray:
+    """Return a covariance with no standard deviation below these widths.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (n_varied, n_varied)
+    widths : ndarray, shape (n_varied,)
+        A parameter that is narrower gets this width and no correlation.
+    """
+    narrow = ~(np.diag(covariance) >= widths**2)
+    result = np.where(narrow[:, None] | narrow[None, :], 0.0, covariance)
+    result[narrow, narrow] = widths[narrow] ** 2
+    return np.asarray(result)
 
 
 def _not_singular(covariance: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from orchestrator.fit.samplers.walkers import (
     replace_infinite_walkers,
     walkers_from_gaussian,
     walkers_from_prior,
+    with_least_widths,
 )
 
 NAMES = [("toy", "a"), ("toy", "b")]
@@ -116,6 +117,13 @@ def test_walkers_of_a_singular_covariance_fill_all_directions():
         lambda points: np.zeros(len(points)), np.zeros(2), covariance, 200, np.random.default_rng(1)
     )
     assert np.linalg.cond(np.corrcoef(walkers, rowvar=False)) < 100
+
+
+def test_a_parameter_without_width_gets_one():
+    covariance = np.array([[4.0, 1e-12], [1e-12, 1e-20]])
+    widened = with_least_widths(covariance, np.array([0.1, 0.1]))
+    np.testing.assert_allclose(widened, [[4.0, 0.0], [0.0, 0.01]])
+    np.testing.assert_array_equal(with_least_widths(np.eye(2), np.array([0.1, 0.1])), np.eye(2))
 
 
 def test_walkers_have_the_covariance_and_a_finite_posterior():

@@ -17,17 +17,16 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import itertools
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 
 HERE = Path(__file__).resolve().parent
 FILTERS = (
@@ -175,20 +174,6 @@ def peer_cases(python: str, spectrum: Path, photometry: Path) -> dict[str, float
         msg = f"the peer failed:\n{answer.stderr[-3000:]}"
         raise SystemExit(msg)
     return dict(json.loads(answer.stdout.splitlines()[-1]))
-
-
-def machine() -> dict[str, str | int | None]:
-    """Say what the figures were measured on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
-    )
-    return {
-        "commit": commit.stdout.strip() or "unknown",
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "numba", "cosmosis")},
-    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

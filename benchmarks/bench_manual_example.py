@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from bench_likelihood import machine
+from machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER_SAMPLES = 2

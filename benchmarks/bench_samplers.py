@@ -20,17 +20,15 @@ import argparse
 import contextlib
 import io
 import json
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 
 HERE = Path(__file__).resolve().parent
 TRUTH = {
@@ -152,20 +150,6 @@ def run_case(options: dict[str, str], sampler: str, sections: dict[str, Any], se
         "per_evaluation": state.effective_samples / n_evaluations,
         "mean": kept.mean(axis=0),
         "width": kept.std(axis=0),
-    }
-
-
-def machine() -> dict[str, str | int | None]:
-    """Say what the figures were measured on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
-    )
-    return {
-        "commit": commit.stdout.strip() or "unknown",
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "emcee", "cosmosis")},
     }
 
 

@@ -19,16 +19,16 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from machine import machine
 
 from orchestrator.config.check import build_stages, stage_values
 from orchestrator.fit import warm
@@ -106,20 +106,6 @@ def measure(case: str, repeats: int, environment: Mapping[str, str]) -> list[dic
 def median(results: Sequence[Mapping[str, float]], key: str) -> float:
     """Return the median of one of the figures."""
     return statistics.median(result[key] for result in results)
-
-
-def machine() -> dict[str, str | int | None]:
-    """Say what the figures were measured on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
-    )
-    return {
-        "commit": commit.stdout.strip() or "unknown",
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "numba", "cosmosis")},
-    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

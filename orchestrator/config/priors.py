@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.config.text_files import ParsedText, parse_sections, read_sections, write_atomically
+from orchestrator.config.text_files import ParsedText, parse_entries, parse_sections, read_sections, write_atomically
 from orchestrator.config.values import ValueEntry, ValuesFile
-from orchestrator.errors import ConfigError, nearest_known
+from orchestrator.errors import nearest_known
 from orchestrator.physics.parameter import Parameter
 
 __all__ = [
@@ -115,19 +115,7 @@ def parse_priors(text: str, source: str = "priors") -> PriorsFile:
 
 
 def _priors(parsed: ParsedText, source: str) -> PriorsFile:
-    faults = list(parsed.faults)
-    sections: dict[str, dict[str, PriorEntry]] = {}
-    for section, entries in parsed.sections.items():
-        sections[section] = {}
-        for name, text in entries.items():
-            entry = _entry(text)
-            if isinstance(entry, str):
-                faults.append(f"{parsed.where(source, section, name)} = {text!r}: {entry}")
-            else:
-                sections[section][name] = entry
-    if faults:
-        raise ConfigError(faults)
-    return PriorsFile(sections)
+    return PriorsFile(parse_entries(parsed, source, _entry))
 
 
 def _entry(text: str) -> PriorEntry | str:

@@ -13,10 +13,16 @@ import configparser
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-__all__ = ["ParsedText", "parse_sections", "read_sections", "write_atomically"]
+from orchestrator.errors import ConfigError
+
+__all__ = ["ParsedText", "parse_entries", "parse_sections", "read_sections", "write_atomically"]
+
+Entry = TypeVar("Entry")
 
 _HEADER = re.compile(r"\[(?P<name>.+)\]")
 _ENTRY = re.compile(r"(?P<name>[^\s=:;#][^=:]*?)\s*[=:]")
@@ -148,3 +154,36 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def parse_entries(
+    parsed: ParsedText, source: str, parse: Callable[[str], Entry | str]
+) -> dict[str, dict[str, Entry]]:
+    """Turn the texts of a file into entries.
+
+    Parameters
+    ----------
+    parsed : ParsedText
+    source : str
+        Name of the file, for messages.
+    parse : callable
+        Text to entry, or to a sentence that says what is wrong with it.
+
+    Raises
+    ------
+    ConfigError
+        With every malformed entry.
+    """
+    faults = list(parsed.faults)
+    sections: dict[str, dict[str, Entry]] = {}
+    for section, texts in parsed.sections.items():
+        sections[section] = {}
+        for name, text in texts.items():
+            entry = parse(text)
+            if isinstance(entry, str):
+                faults.append(f"{parsed.where(source, section, name)} = {text!r}: {entry}")
+            else:
+                sections[section][name] = entry
+    if faults:
+        raise ConfigError(faults)
+    return sections

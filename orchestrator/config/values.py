@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.plain import words
-from orchestrator.config.text_files import ParsedText, parse_sections, read_sections, write_atomically
-from orchestrator.errors import ConfigError, nearest_known
+from orchestrator.config.text_files import ParsedText, parse_entries, parse_sections, read_sections, write_atomically
+from orchestrator.errors import nearest_known
 from orchestrator.physics.parameter import Parameter
 
 __all__ = [
@@ -145,19 +145,7 @@ def values_from_mapping(sections: Mapping[str, Mapping[str, Any]], source: str =
 
 
 def _values(parsed: ParsedText, source: str) -> ValuesFile:
-    faults = list(parsed.faults)
-    sections: dict[str, dict[str, ValueEntry]] = {}
-    for section, entries in parsed.sections.items():
-        sections[section] = {}
-        for name, text in entries.items():
-            entry = _entry(text)
-            if isinstance(entry, str):
-                faults.append(f"{parsed.where(source, section, name)} = {text!r}: {entry}")
-            else:
-                sections[section][name] = entry
-    if faults:
-        raise ConfigError(faults)
-    return ValuesFile(sections)
+    return ValuesFile(parse_entries(parsed, source, _entry))
 
 
 def _entry(text: str) -> ValueEntry | str:

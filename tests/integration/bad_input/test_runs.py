@@ -84,7 +84,7 @@ def test_folder_with_blanks_and_quotes(config, library, tmp_path, monkeypatch, n
     assert result.figures["FullSpectralFit"].is_file()
     assert not list(tmp_path.rglob("hit"))
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "cosmosis"), "the fit.ini"],
+        [sys.executable, "-m", "cosmosis.main", "the fit.ini"],
         cwd=folder / "out put",
         capture_output=True,
         text=True,

@@ -93,11 +93,11 @@ class KinematicResolution:
         """
         if los_sigma < self.template_limit:
             logger.warning(
-                "%s: templates of %s do not resolve a dispersion of %.0f km/s: at %.0f A they are sampled "
-                "every %.0f km/s and have a dispersion of %.0f km/s themselves; kinematics from them mean "
-                "nothing below %.0f km/s. Choose a library of higher resolution (MIUSCAT, MaStar).",
-                name, self.library_name, los_sigma, self.wavelength, self.template_sampling,
-                self.template_dispersion, self.template_limit,
+                "%s: the templates of %s do not resolve a dispersion below %.0f km/s: at %.0f A they are sampled "
+                "every %.0f km/s and have a dispersion of %.0f km/s themselves. Choose a library of higher "
+                "resolution (MIUSCAT, MaStar) for kinematics.",
+                name, self.library_name, self.template_limit, self.wavelength, self.template_sampling,
+                self.template_dispersion,
             )  # fmt: skip
             return False
         if los_sigma < self.unresolved_limit:

@@ -294,7 +294,7 @@ def test_coarse_templates_are_reported_for_any_dispersion(
     for sigma in (50.0, 300.0, 500.0):
         assert not model.resolution.check(sigma)
         assert model.resolution.is_unresolved(sigma)
-    assert caplog.text.count("do not resolve a dispersion of") == 3
+    assert caplog.text.count("do not resolve a dispersion below") == 3
 
 
 def test_unknown_lsf_is_reported(library: SSPLibrary, caplog: pytest.LogCaptureFixture) -> None:

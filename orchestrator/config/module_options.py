@@ -28,7 +28,7 @@ __all__ = ["MODULES", "MODULE_OPTIONS", "ModuleDeclaration", "module_of_section"
 
 logger = logging.getLogger(__name__)
 
-_WITHOUT_EFFECT = ("wl_norm_range", "legendre_clip_first_zero", "logwave")
+_WITHOUT_EFFECT = ("wl_norm_range", "legendre_clip_first_zero", "logwave", "logging_console")
 """Options of BESTA that are accepted so that its files run, and that change nothing."""
 
 

@@ -46,7 +46,7 @@ class CommonOptions(Options):
     logging_level: Text = Field("INFO", description="level of the module's log messages")
     logging_file: InputPath | None = Field(None, description="file for log messages; none if left out")
     logging_overwrite: Flag = Field(False, description="replace the log file instead of appending")
-    logging_console: Flag = Field(False, description="show log messages on the terminal")
+    logging_console: Flag = Field(False, description="has no effect: messages are in the log of the stage")
 
 
 class SSPOptions(Options):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.observation.spectrum import Spectrum
+from orchestrator.physics.constants import FWHM_PER_SIGMA
 from orchestrator.physics.wavelength import SPEED_OF_LIGHT_KMS
 from orchestrator.ssp_libraries.library import SSPLibrary
 
@@ -18,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
-_FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class KinematicResolution:
         they are not wider and if two of their wavelengths fall within its FWHM.
         """
         instrument = 0.0 if np.isnan(self.instrumental_dispersion) else self.instrumental_dispersion
-        needed = max(self.template_dispersion, 2 * self.template_sampling / _FWHM_PER_SIGMA)
+        needed = max(self.template_dispersion, 2 * self.template_sampling / FWHM_PER_SIGMA)
         if np.isnan(self.instrumental_dispersion):
-            return max(2 * self.template_sampling / _FWHM_PER_SIGMA, 0.0)
+            return max(2 * self.template_sampling / FWHM_PER_SIGMA, 0.0)
         return float(np.sqrt(max(needed**2 - instrument**2, 0.0)))
 
     def is_unresolved(self, los_sigma: ArrayLike) -> NDArray[np.bool_]:
@@ -133,8 +133,8 @@ def kinematic_resolution(
     template_fwhm = float(np.interp(centre, library.wavelength, library.lsf_fwhm))
     return KinematicResolution(
         wavelength=centre,
-        instrumental_dispersion=instrument * to_velocity / _FWHM_PER_SIGMA,
-        template_dispersion=template_fwhm * to_velocity / _FWHM_PER_SIGMA,
+        instrumental_dispersion=instrument * to_velocity / FWHM_PER_SIGMA,
+        template_dispersion=template_fwhm * to_velocity / FWHM_PER_SIGMA,
         template_sampling=step * to_velocity,
         library_name=library.name,
     )

@@ -20,7 +20,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.forward_model.kinematic_resolution import KinematicResolution
 from orchestrator.forward_model.pixels import FittedPixels, ModelGrid
 from orchestrator.physics.convolved_templates import TemplateBank, convolve_and_project, convolved_products
-from orchestrator.physics.losvd import losvd_rfft
+from orchestrator.physics.losvd import LOWEST_H4, losvd_rfft
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.template_weights import (
     Coefficients,
@@ -39,9 +39,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 TEMPLATE_WEIGHTS = ("non_negative", "marginalised")
-
-LOWEST_H4 = -4 / np.sqrt(6.0)
-"""Below it no LOSVD of unit area exists."""
 
 _LOG_DIMMING = -0.4 * np.log(10.0)
 

@@ -16,6 +16,7 @@ from orchestrator.observation.photometry import Photometry
 from orchestrator.observation.read_photometry import read_photometry
 from orchestrator.physics.amplitude import Limits, Parabola, no_parabola, solve_amplitude
 from orchestrator.physics.attenuation import attenuation_curve
+from orchestrator.physics.constants import SPEED_OF_LIGHT_ANGSTROM
 from orchestrator.physics.cosmology import age_of_universe
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.photometry import BandTable, band_fluxes, ssp_band_table
@@ -152,8 +153,7 @@ class PhotometryFit:
             luminosity = luminosity * 10 ** (-0.4 * parameters["dust.extinction", "a_v"][0] * curve)
         wavelength = library.wavelength * (1 + options.redshift)
         factor = flux_per_luminosity(options.redshift, options.h0, options.omega_m, options.distance_mpc)
-        light_speed = 2.99792458e18  # Angstrom/s
-        return wavelength, amplitude[0] * factor * luminosity * wavelength**2 / light_speed
+        return wavelength, amplitude[0] * factor * luminosity * wavelength**2 / SPEED_OF_LIGHT_ANGSTROM
 
 
 def prepare_photometry_fit(options: SFHPhotometryOptions) -> PhotometryFit:

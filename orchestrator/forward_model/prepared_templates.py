@@ -24,6 +24,7 @@ from orchestrator.forward_model.population_basis import (
 )
 from orchestrator.forward_model.sfh_draws import DrawnRanges, drawn_ranges
 from orchestrator.forward_model.stellar_population import StellarPopulation
+from orchestrator.physics.constants import FWHM_PER_SIGMA
 from orchestrator.physics.lsf import convolve_variable_gaussian, lsf_difference
 from orchestrator.physics.templates import TemplateBasis, compress
 from orchestrator.physics.wavelength import SPEED_OF_LIGHT_KMS, pixel_edges, rebin_flux_density
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
-FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
 _FORMAT = "prepared-templates-2"
 _HISTORIES_FORMAT = "basis-of-histories-1"

@@ -33,6 +33,7 @@ from orchestrator.observation.masks import keep_emission_lines, keep_sky_lines, 
 from orchestrator.observation.read_spectrum import read_spectrum, read_two_columns
 from orchestrator.observation.spectrum import Spectrum
 from orchestrator.physics.attenuation import attenuation_curve
+from orchestrator.physics.constants import CM_PER_MEGAPARSEC, SOLAR_LUMINOSITY
 from orchestrator.physics.cosmology import age_of_universe, luminosity_distance_cm
 from orchestrator.physics.sfh import build_sfh
 from orchestrator.ssp_libraries.library import SSPLibrary
@@ -44,11 +45,7 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
-SOLAR_LUMINOSITY = 3.828e33
-"""erg/s; IAU 2015 resolution B3, nominal."""
-
-CM_PER_MPC = 3.0856775814913673e24
-TEN_PARSEC_CM = CM_PER_MPC * 1e-5
+TEN_PARSEC_CM = CM_PER_MEGAPARSEC * 1e-5
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def flux_per_luminosity(redshift: float, h0: float, omega_m: float, distance_mpc
     Without a redshift or a distance the object is put at 10 pc, and the stellar mass is that of 10 pc.
     """
     if distance_mpc is not None:
-        distance = distance_mpc * CM_PER_MPC
+        distance = distance_mpc * CM_PER_MEGAPARSEC
     elif redshift > 0:
         distance = float(luminosity_distance_cm(redshift, h0, omega_m))
     else:

@@ -28,22 +28,19 @@ from orchestrator.physics.amplitude import (
     no_parabola,
     solve_amplitude,
 )
-from orchestrator.physics.losvd import convolve_batch, losvd_rfft
+from orchestrator.physics.losvd import LOWEST_H4, convolve_batch, losvd_rfft
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.sfh_base import SECTION
 from orchestrator.physics.spectrum_sums import DustBlocks, dust_blocks, everything, slope_and_curvature
 from orchestrator.physics.wavelength import apply_projection
 
-__all__ = ["KINEMATICS", "LOWEST_H4", "StellarSpectrumModel"]
+__all__ = ["KINEMATICS", "StellarSpectrumModel"]
 
 logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
 KINEMATICS = ("los_vel", "los_sigma", "los_h3", "los_h4")
-
-LOWEST_H4 = -4 / np.sqrt(6.0)
-"""Below it the area of the LOSVD is negative and no LOSVD of unit area exists."""
 
 _HARMLESS = {"los_sigma": 100.0, "beta": 1.0}
 

@@ -22,12 +22,12 @@ from orchestrator.observation.file_content import (
 )
 from orchestrator.observation.photometry import Photometry
 from orchestrator.observation.units import AB_ZERO_POINT
+from orchestrator.physics.constants import FWHM_PER_SIGMA
 
 __all__ = ["is_desi_coadd", "lsf_fwhm_pixels", "photometry_from_desi", "read_desi_coadd"]
 
 logger = logging.getLogger(__name__)
 
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _ALIGNMENT_TOLERANCE_PIXELS = 0.02
 
 EXTINCTION_PER_EBV = {"G": 3.214, "R": 2.165, "Z": 1.211, "W1": 0.184, "W2": 0.113}
@@ -93,7 +93,7 @@ def lsf_fwhm_pixels(resolution: NDArray[Any]) -> NDArray[np.float64]:
     known = np.isfinite(variance) & (variance > 0.0) & (total > 0.0)
     if not known.any():
         return np.full(pixel.shape, np.nan)
-    return _FWHM_PER_SIGMA * np.sqrt(np.interp(pixel, pixel[known], variance[known]))
+    return FWHM_PER_SIGMA * np.sqrt(np.interp(pixel, pixel[known], variance[known]))
 
 
 def _read_arm(file: Any, arm: str, index: int) -> _Arm:

@@ -20,11 +20,11 @@ from orchestrator.observation.file_content import (
     inverse_variance_to_error,
     logged_warnings,
 )
+from orchestrator.physics.constants import FWHM_PER_SIGMA
 
 __all__ = ["is_fits", "read_fits"]
 
 _SURVEY_FLUX_UNIT = "1e-17 erg / (s cm2 Angstrom)"
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 def is_fits(path: Path) -> bool:
@@ -182,7 +182,7 @@ def _sdss_lsf(wavelength: NDArray[np.float64], dispersion: NDArray[np.float64]) 
     if not known.any():
         return None
     sigma_pixels = np.interp(wavelength, wavelength[known], dispersion[known])
-    return _FWHM_PER_SIGMA * sigma_pixels * 1e-4 * np.log(10.0) * wavelength
+    return FWHM_PER_SIGMA * sigma_pixels * 1e-4 * np.log(10.0) * wavelength
 
 
 def _sdss_redshift(file: Any) -> float | None:

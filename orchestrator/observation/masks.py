@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.errors import DataError, nearest_known
+from orchestrator.physics.constants import SPEED_OF_LIGHT_KMS
 
 __all__ = [
     "EmissionLine",
@@ -27,8 +28,6 @@ __all__ = [
     "sky_lines",
     "telluric_bands",
 ]
-
-_SPEED_OF_LIGHT_KMS = 299792.458
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def keep_emission_lines(
     for value, name in ((velocity, "half_width_kms"), (half_width or 0.0, "half_width"), (pad, "pad")):
         _check_width(value, name)
     centre = np.array([line.wavelength for line in _chosen_lines(names, interstellar)]) * (1.0 + redshift)
-    width = pad + (centre * velocity / _SPEED_OF_LIGHT_KMS if half_width is None else half_width)
+    width = pad + (centre * velocity / SPEED_OF_LIGHT_KMS if half_width is None else half_width)
     return _outside(wavelength, centre - width, centre + width)
 
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.errors import DataError
+from orchestrator.physics.constants import CM_PER_MEGAPARSEC, SPEED_OF_LIGHT_KMS
 
 __all__ = [
-    "CM_PER_MEGAPARSEC",
     "HUBBLE_CONSTANT",
     "OMEGA_MATTER",
-    "SPEED_OF_LIGHT_KM_S",
     "age_of_universe",
     "luminosity_distance_cm",
 ]
@@ -24,8 +23,6 @@ HUBBLE_CONSTANT = 70.0
 """Default Hubble constant, km/s/Mpc."""
 OMEGA_MATTER = 0.28
 """Default matter density in units of the critical density."""
-SPEED_OF_LIGHT_KM_S = 299792.458
-CM_PER_MEGAPARSEC = 3.0856775814913673e24
 _SECONDS_PER_GIGAYEAR = 3.15576e16
 # 32 nodes leave nothing but rounding for redshift 0 to 1000: the integrand has no structure in (1+z)^(-1/2).
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(32)
@@ -103,7 +100,7 @@ def luminosity_distance_cm(
     width = -np.expm1(-0.5 * np.log1p(z))[..., None]
     u = 1.0 - width * 0.5 * (1.0 + _NODES)
     integrand = 2.0 / np.sqrt(omega_m + (1.0 - omega_m) * u**6)
-    comoving = SPEED_OF_LIGHT_KM_S / h0 * np.sum(integrand * 0.5 * width * _NODE_WEIGHTS, axis=-1)
+    comoving = SPEED_OF_LIGHT_KMS / h0 * np.sum(integrand * 0.5 * width * _NODE_WEIGHTS, axis=-1)
     return np.asarray(comoving * (1.0 + z) * CM_PER_MEGAPARSEC)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 __all__ = [
+    "LOWEST_H4",
     "convolve_batch",
     "convolve_templates",
     "gauss_hermite_losvd",
@@ -36,6 +37,8 @@ DEFAULT_PAD = 256
 """Length of the bridge between the two ends of a template, pixels."""
 
 _AREA_PER_H4 = np.sqrt(6.0) / 4.0  # H4(y) integrates to 3 / sqrt(24) under the Gaussian
+LOWEST_H4 = -1 / _AREA_PER_H4
+"""Below it the area of the LOSVD is negative and no LOSVD of unit area exists."""
 _BLOCK = 16  # frequencies per exact evaluation of exponentials; the recurrence between is good to a few 1e-15
 _NEGLIGIBLE = 80.0  # exp(-80) is 2e-35, and the polynomials stay below 1e6 there
 
@@ -85,7 +88,7 @@ def losvd_rfft(
     if (sigma < 0).any():
         msg = f"sigma_pixels contains {float(sigma.min())!r}; a velocity dispersion must not be negative"
         raise ValueError(msg)
-    if unit_area and (kurtosis <= -1 / _AREA_PER_H4).any():
+    if unit_area and (kurtosis <= LOWEST_H4).any():
         lowest = -1 / _AREA_PER_H4
         msg = (
             f"h4 contains {float(kurtosis.min())!r}; the profile has no positive area at {lowest:.3f} or less"

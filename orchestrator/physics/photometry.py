@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.errors import DataError
+from orchestrator.physics.constants import SOLAR_LUMINOSITY, SPEED_OF_LIGHT_ANGSTROM
 
 __all__ = [
     "SOLAR_LUMINOSITY",
@@ -33,9 +34,6 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-SOLAR_LUMINOSITY = 3.828e33
-"""erg/s; IAU 2015 resolution B3."""
-_LIGHT_SPEED = 2.99792458e18  # Angstrom/s
 _LEAST_COVERAGE = 0.999
 _MAGNITUDE = 0.4 * np.log(10.0)
 _NODE_COUNTS = (1, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 56)
@@ -144,7 +142,7 @@ def band_flux_weights(
         upper = (at - wave[below]) / (wave[below + 1] - wave[below])
         weights += np.bincount(below, part * (1.0 - upper), wave.size)
         weights += np.bincount(below + 1, part * upper, wave.size)
-    return weights / (_LIGHT_SPEED * photons)
+    return weights / (SPEED_OF_LIGHT_ANGSTROM * photons)
 
 
 def ssp_band_table(

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from orchestrator.physics.constants import SPEED_OF_LIGHT_KMS
+
 __all__ = [
     "SPEED_OF_LIGHT_KMS",
     "CubicProjection",
@@ -23,8 +25,6 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-SPEED_OF_LIGHT_KMS = 299792.458
-"""km/s, exact."""
 
 _SHORTEST_IN_AIR = 2000.0  # Angstrom; by convention shorter wavelengths are always given in vacuum
 

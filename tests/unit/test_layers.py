@@ -141,7 +141,7 @@ def test_imports_only_from_the_layers_below(file):
         ("from astropy import units", "physics"),
         ("from orchestrator.modules import kin_dust", "modules"),
         ("from .kin_dust import module", "modules"),
-        ("from orchestrator.report.figures import spectrum_figure", "modules"),
+        ("from orchestrator.report.spectrum_figure import plot_spectrum", "modules"),
         ("from cosmosis.runtime import Inifile", "modules"),
     ],
 )
@@ -155,8 +155,8 @@ def test_a_forbidden_import_is_found(source, layer):
     [
         ("from orchestrator.physics.losvd import losvd_rfft", "observation"),
         ("from orchestrator.stage import Stage", "config"),
-        ("def plot():\n    from orchestrator.report.figures import spectrum_figure", "modules"),
-        ("def plot():\n    from orchestrator.report.figures import spectrum_figure", "adapters"),
+        ("def plot():\n    from orchestrator.report.spectrum_figure import plot_spectrum", "modules"),
+        ("def plot():\n    from orchestrator.report.spectrum_figure import plot_spectrum", "adapters"),
         ("from cosmosis.datablock import option_section", "modules"),
         ("from scipy.special import log_ndtr", "physics"),
     ],

@@ -14,7 +14,8 @@ from orchestrator.report.text_placement import goodness_of_fit, header, place_la
 
 def test_figures_do_not_import_pyplot():
     code = (
-        "import sys, orchestrator.report.figures, orchestrator.report.table\n"
+        "import sys, orchestrator.report.spectrum_figure, orchestrator.report.photometry_figure\n"
+        "import orchestrator.report.sfh_figure, orchestrator.report.chain_figures, orchestrator.report.table\n"
         "raise SystemExit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

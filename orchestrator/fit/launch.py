@@ -130,6 +130,7 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
     from cosmosis.runtime.config import Inifile
 
     from orchestrator.fit import sampler_steps
+    from orchestrator.fit.parallel_gain import MeasuredPool
     from orchestrator.fit.samplers.choice import choose_samplers, register_own_samplers
 
     is_master = pool is None or pool.is_master()
@@ -149,10 +150,13 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
     if is_master:
         check_start(pipeline, samplers[0])
     generator = np.random.default_rng([seed, 1])
+    shared = None if pool is None else MeasuredPool(pool)
     for index in range(len(samplers)):
-        sampler_steps.run_one(ini, samplers, index, pipeline, pool, generator)
+        sampler_steps.run_one(ini, samplers, index, pipeline, shared, generator)
     if is_master:
         sampler_steps.append_flags(ini, pipeline)
+        if shared is not None:
+            sampler_steps.append_advice(ini, shared)
     pipeline.cleanup()
 
 

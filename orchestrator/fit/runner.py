@@ -236,6 +236,8 @@ def _run(stage: Stage, command: list[str], lock: int, *, resumed: bool) -> RunRe
     if reason:
         logger.warning("stage %s: evaluations failed; the first error of a module: %s", stage.name, reason)
     logger.info("stage %s: %d rows in %.1f s", stage.name, chain.n_rows, seconds)
+    if chain.metadata.get("advice"):
+        logger.warning("stage %s: %s", stage.name, chain.metadata["advice"])
     return RunRecord(exit_code, seconds, paths.log, text, chain.complete, chain.n_rows, chain.n_infinite)
 
 

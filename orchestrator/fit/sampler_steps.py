@@ -12,12 +12,13 @@ import numpy as np
 from orchestrator.errors import ChainError, ConfigError, StageError, nearest_known
 from orchestrator.fit.chain import OPTIMISERS, read_chain
 from orchestrator.fit.fork_pool import ForkPool
+from orchestrator.fit.parallel_gain import MeasuredPool
 from orchestrator.fit.repair import repair_chain
 from orchestrator.fit.samplers.choice import covariance_overrides
 from orchestrator.fit.start_points import FIRST_STEP, ball_of_walkers, curvature_scales, prior_walkers
 from orchestrator.stage import StagePaths
 
-__all__ = ["append_flags", "check_samplers", "default_walkers", "priors_of", "rows_done", "run_one"]
+__all__ = ["append_advice", "append_flags", "check_samplers", "default_walkers", "priors_of", "rows_done", "run_one"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def run_one(
         The one to run.
     pipeline : LikelihoodPipeline
         Set up, and used by all samplers; its start point is moved to the peak afterwards.
-    pool : MPIPool, ForkPool or None
+    pool : MPIPool, ForkPool, MeasuredPool of one of them, or None
     generator : numpy.random.Generator
         For the starting walkers.
 
@@ -131,7 +132,8 @@ def _is_parallel(sampler: Any, pool: Any) -> bool:
 
     if not issubclass(sampler, ParallelSampler):
         return False
-    return not isinstance(pool, ForkPool) or (sampler.supports_smp and not sampler.parallel_output)
+    local = isinstance(pool.pool if isinstance(pool, MeasuredPool) else pool, ForkPool)
+    return not local or (sampler.supports_smp and not sampler.parallel_output)
 
 
 def _intermediate(paths: StagePaths, samplers: list[str], index: int) -> Path:
@@ -244,6 +246,19 @@ def _carry_peak(pipeline: Any, output: Path, name: str) -> None:
         logger.info("%s: ln posterior %.6g at its peak", name, chain.log_posterior[row])
     for parameter, value in zip(pipeline.varied_params, chain.samples[row], strict=True):
         parameter.start = float(value)
+
+
+def append_advice(ini: Any, pool: MeasuredPool) -> None:
+    """Add to the results file and to the log what the user should know of the gain by several processes."""
+    advice = pool.advice()
+    path = StagePaths(Path(ini.get("output", "filename", fallback="output.txt"))).chain
+    if advice:
+        logger.warning("%s", advice)
+        if path.is_file():
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(f"#advice={advice}\n")
+    elif pool.seconds > 0:
+        logger.info("%d processes are %.2f times as fast as one", pool.size, pool.gain)
 
 
 def append_flags(ini: Any, pipeline: Any) -> None:

@@ -1,16 +1,12 @@
 """A parsed copy of every library that was read, memory-mapped from then on.
 
-One folder per content: plain ``.npy`` arrays and ``record.json``. It appears by one rename, so a reader never
-sees half of it; a copy that does not agree with its own record is thrown away and made again. Nothing here is
-precious.
+One folder per content (:mod:`array_folder`). A copy that does not agree with its own record is thrown away and
+made again. Nothing here is precious.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import fields
 from hashlib import sha256
@@ -19,26 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.ssp_libraries.folders import cache_folder, replace_folder
+from orchestrator.ssp_libraries.array_folder import BROKEN, load_array_files, load_json_file, store_array_folder
+from orchestrator.ssp_libraries.folders import cache_folder
 from orchestrator.ssp_libraries.library import SSPLibrary
 
 __all__ = ["cached_library"]
 
-_LAYOUT_VERSION = 1  # raise it whenever a reader or the layout changes what is stored
+_LAYOUT_VERSION = 3  # raise it whenever a reader or the layout changes what is stored
 _RECORD_FILE = "record.json"
-_ARRAYS = (
-    "wavelength",
-    "log10_age_yr",
-    "metallicity",
-    "flux",
-    "lsf_fwhm",
-    "surviving_fraction",
-)
+_ARRAYS = ("wavelength", "log10_age_yr", "metallicity", "flux", "lsf_fwhm", "surviving_fraction")
 
 logger = logging.getLogger(__name__)
 
 
-class _BrokenCacheError(Exception):
+class _BrokenCacheError(ValueError):
     """The cached copy does not agree with its record."""
 
 
@@ -63,36 +53,32 @@ def cached_library(key: str, read: Callable[[], SSPLibrary]) -> SSPLibrary:
         return _load(folder)
     except FileNotFoundError:
         pass
-    except (_BrokenCacheError, OSError, ValueError, EOFError) as error:
-        logger.warning(
-            "the parsed copy of an SSP library in %s is broken (%s); it is made again", folder, error
-        )
+    except BROKEN as error:
+        logger.warning("the parsed copy of an SSP library in %s is broken (%s); it is made again", folder, error)
     library = read()
     try:
         _store(library, folder)
         return _load(folder)
-    except (_BrokenCacheError, OSError) as error:
-        logger.warning(
-            "the parsed SSP library %s is not kept: %s (see ORCHESTRATOR_CACHE)", library.name, error
-        )
+    except BROKEN as error:
+        logger.warning("the parsed SSP library %s is not kept: %s (see ORCHESTRATOR_CACHE)", library.name, error)
     return library
 
 
 def _load(folder: Path) -> SSPLibrary:
-    record: dict[str, Any] = json.loads((folder / _RECORD_FILE).read_text(encoding="utf-8"))
-    if set(record) != {"shapes", "values"} or not isinstance(record["shapes"], dict):
+    record = load_json_file(folder / _RECORD_FILE)
+    if set(record) != {"arrays", "values"} or not isinstance(record["arrays"], dict):
         msg = f"unexpected content of {_RECORD_FILE}"
         raise _BrokenCacheError(msg)
-    arrays: dict[str, Any] = {name: None for name in _ARRAYS}
-    for name, shape in record["shapes"].items():
-        try:
-            array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError as error:
-            raise _BrokenCacheError(str(error)) from error
-        if list(array.shape) != shape or array.dtype != np.float64:
-            msg = f"{name} has shape {array.shape}, expected {shape}"
+    try:
+        found = load_array_files(folder, record["arrays"])
+    except FileNotFoundError as error:
+        raise _BrokenCacheError(str(error)) from error
+    for name, array in found.items():
+        described = [list(array.shape), array.dtype.str]
+        if described != record["arrays"][name]:
+            msg = f"{name} is {described}, expected {record['arrays'][name]}"
             raise _BrokenCacheError(msg)
-        arrays[name] = array
+    arrays: dict[str, Any] = dict.fromkeys(_ARRAYS) | found
     try:
         return SSPLibrary(**arrays, **record["values"])
     except TypeError as error:
@@ -100,18 +86,9 @@ def _load(folder: Path) -> SSPLibrary:
 
 
 def _store(library: SSPLibrary, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-    try:
-        shapes = {}
-        for name in _ARRAYS:
-            array = getattr(library, name)
-            if array is not None:
-                np.save(work / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
-                shapes[name] = list(array.shape)
-        values = {f.name: getattr(library, f.name) for f in fields(library) if f.name not in _ARRAYS}
-        record = json.dumps({"shapes": shapes, "values": values}, indent=1)
-        (work / _RECORD_FILE).write_text(record, encoding="utf-8")
-        replace_folder(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    arrays = {name: np.asarray(getattr(library, name)) for name in _ARRAYS if getattr(library, name) is not None}
+    record = {
+        "arrays": {name: [list(array.shape), array.dtype.str] for name, array in arrays.items()},
+        "values": {f.name: getattr(library, f.name) for f in fields(library) if f.name not in _ARRAYS},
+    }
+    store_array_folder(folder, arrays, record, _RECORD_FILE)

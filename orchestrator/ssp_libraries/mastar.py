@@ -16,8 +16,9 @@ from orchestrator.errors import LibraryError
 from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES
 from orchestrator.ssp_libraries.grid import PopulationFile, assemble_grid
 from orchestrator.ssp_libraries.library import SOLAR_METALLICITY, SSPLibrary
+from orchestrator.ssp_libraries.reader import Reader
 
-__all__ = ["read_mastar"]
+__all__ = ["READER", "read_mastar"]
 
 _FILE_NAME = re.compile(r"MaStar-SSP-A(?P<age>\d+\.\d+)-Z(?P<z_h>[+-]\d+\.\d+)\.fits\.gz$")
 # Ages whose three decimals in the file name are rounded from half-dex steps.
@@ -57,10 +58,7 @@ def read_mastar(paths: Sequence[Path], *, checksum: str) -> SSPLibrary:
     if grid.resolution is None:
         msg = f"{str(paths[0])!r}: no extension SRES (resolution); expected a MaStar file of version 1.0"
         raise LibraryError(msg)
-    step, start, pixel = (float(grid.header[key]) for key in ("CDELT1", "CRVAL1", "CRPIX1"))
-    wavelength = np.asarray(
-        10.0 ** (start + step * (np.arange(grid.flux.shape[-1]) + 1.0 - pixel)), dtype=np.float64
-    )
+    wavelength = np.asarray(10.0**grid.wavelength, dtype=np.float64)
     entry = KNOWN_LIBRARIES["MaStar"]
     return SSPLibrary(
         name=entry.name,
@@ -74,4 +72,14 @@ def read_mastar(paths: Sequence[Path], *, checksum: str) -> SSPLibrary:
         citation=entry.citation,
         licence=entry.licence,
         checksum=checksum,
+        medium="vacuum",
+        initial_mass_function=entry.imf,
+        resolution="the extension SRES of its files",
     )
+
+
+READER = Reader(
+    arguments=(),
+    patterns=lambda _values: (KNOWN_LIBRARIES["MaStar"].file_pattern,),
+    read=lambda paths, _values, checksum: read_mastar(paths, checksum=checksum),
+)

@@ -16,8 +16,9 @@ from orchestrator.errors import LibraryError
 from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES
 from orchestrator.ssp_libraries.grid import PopulationFile, assemble_grid
 from orchestrator.ssp_libraries.library import SOLAR_METALLICITY, SSPLibrary
+from orchestrator.ssp_libraries.reader import Reader
 
-__all__ = ["FWHM_ANGSTROM", "read_miuscat"]
+__all__ = ["FWHM_ANGSTROM", "READER", "read_miuscat"]
 
 FWHM_ANGSTROM = 2.51
 _FILE_NAME = re.compile(r"Iun1\.30Z(?P<sign>[mp])(?P<m_h>\d+\.\d+)T(?P<age>\d+\.\d+)\.fits$")
@@ -55,9 +56,7 @@ def read_miuscat(paths: Sequence[Path], *, checksum: str) -> SSPLibrary:
     from orchestrator.physics.wavelength import air_to_vacuum
 
     grid = assemble_grid([_population(path) for path in paths], "MIUSCAT")
-    first = grid.header
-    step, start, pixel = float(first["CDELT1"]), float(first["CRVAL1"]), float(first["CRPIX1"])
-    air = start + step * (np.arange(grid.flux.shape[-1]) + 1.0 - pixel)
+    air = grid.wavelength
     entry = KNOWN_LIBRARIES["MIUSCAT"]
     return SSPLibrary(
         name=entry.name,
@@ -71,4 +70,14 @@ def read_miuscat(paths: Sequence[Path], *, checksum: str) -> SSPLibrary:
         citation=entry.citation,
         licence=entry.licence,
         checksum=checksum,
+        medium="air",
+        initial_mass_function=entry.imf,
+        resolution=entry.resolution,
     )
+
+
+READER = Reader(
+    arguments=(),
+    patterns=lambda _values: (KNOWN_LIBRARIES["MIUSCAT"].file_pattern,),
+    read=lambda paths, _values, checksum: read_miuscat(paths, checksum=checksum),
+)

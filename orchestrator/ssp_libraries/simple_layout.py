@@ -15,15 +15,14 @@ Words beside them (npz keys, HDF5 attributes of the file, cards of the primary F
 (``vacuum`` or ``air``; required), ``name``, ``citation``, ``licence`` and ``mass_normalised`` (FITS:
 ``MASSNORM``; default true).
 
-An npz file in pPXF's layout (Cappellari 2023, MNRAS 526, 3273) is recognised by its keys: ``templates``
-(n_wave, n_age, n_met), ``lam``, ``ages`` [Gyr], ``metals`` [M/H], ``fwhm`` and, if present, ``masses`` (stars
-and remnants per mass formed). It does not state its medium: air is taken, with a warning, unless
-``SSPModelArgs`` says ``medium=vacuum``.
+More words that may be there: ``initial_mass_function`` (FITS: ``IMF``) and ``with_remnants`` (FITS: ``REMNANTS``;
+whether the surviving fraction counts them, default true).
+
+Files of pPXF (npz) and DSPS (HDF5) are recognised by their keys: :mod:`foreign_layouts`.
 """
 
 from __future__ import annotations
 
-import logging
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,20 +32,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import LibraryError
-from orchestrator.ssp_libraries.library import SOLAR_METALLICITY, SSPLibrary, separate_repeated_wavelengths
+from orchestrator.ssp_libraries.foreign_layouts import UNSTATED, from_foreign_layout
+from orchestrator.ssp_libraries.library import SSPLibrary, separate_repeated_wavelengths
+from orchestrator.ssp_libraries.medium_check import settled_medium
 
 __all__ = ["FILE_ENDINGS", "is_library_file", "read_simple_layout"]
 
 FILE_ENDINGS = (".fits", ".fits.gz", ".h5", ".hdf5", ".npz")
 _REQUIRED = ("wavelength", "log10_age_yr", "metallicity", "flux", "lsf_fwhm", "medium")
-_PPXF_KEYS = frozenset({"templates", "lam", "ages", "metals", "fwhm"})
 _FITS_SPELLINGS = {
     "log10age": "log10_age_yr",
     "surviving": "surviving_fraction",
     "massnorm": "mass_normalised",
+    "imf": "initial_mass_function",
+    "remnants": "with_remnants",
 }
-
-logger = logging.getLogger(__name__)
 
 
 def is_library_file(name: str) -> bool:
@@ -89,18 +89,11 @@ def _text(value: Any) -> str:
     return plain.decode() if isinstance(plain, bytes) else str(plain)
 
 
-def _from_ppxf(content: Mapping[str, Any]) -> dict[str, Any]:
-    converted: dict[str, Any] = {
-        "wavelength": content["lam"],
-        "log10_age_yr": np.log10(np.asarray(content["ages"], dtype=np.float64)) + 9.0,
-        "metallicity": SOLAR_METALLICITY * 10.0 ** np.asarray(content["metals"], dtype=np.float64),
-        "flux": np.moveaxis(np.asarray(content["templates"], dtype=np.float64), (0, 1, 2), (2, 1, 0)),
-        "lsf_fwhm": content["fwhm"],
-        "medium": "air",
-    }
-    if "masses" in content:
-        converted["surviving_fraction"] = np.asarray(content["masses"], dtype=np.float64).T
-    return converted
+def _floating(values: Any) -> NDArray[Any]:
+    """Return the flux as float32 where the file holds no more, else as float64, in the machine's byte order."""
+    array = np.asarray(values)
+    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return array.astype(np.float32 if single else np.float64, copy=False)
 
 
 def _full_length(values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -109,26 +102,16 @@ def _full_length(values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.full(shape, array.item()) if array.size == 1 else array
 
 
-def _truth(value: Any, path: Path) -> bool:
-    text = _text(value).strip().lower()
+def _truth(content: Mapping[str, Any], key: str, path: Path) -> bool:
+    text = _text(content.get(key, True)).strip().lower()
     if text not in ("true", "false", "t", "f", "1", "0"):
-        msg = f"{str(path)!r}: mass_normalised is {text!r}; expected true or false"
+        msg = f"{str(path)!r}: {key} is {text!r}; expected true or false"
         raise LibraryError(msg)
     return text in ("true", "t", "1")
 
 
-def _vacuum_wavelength(content: Mapping[str, Any], medium: str, path: Path) -> NDArray[np.float64]:
-    from orchestrator.physics.wavelength import air_to_vacuum
-
-    wavelength = np.asarray(content["wavelength"], dtype=np.float64)
-    if medium not in ("air", "vacuum"):
-        msg = f"{str(path)!r}: medium is {medium!r}; expected 'vacuum' or 'air'"
-        raise LibraryError(msg)
-    return separate_repeated_wavelengths(air_to_vacuum(wavelength) if medium == "air" else wavelength)
-
-
 def read_simple_layout(path: Path, *, medium: str | None = None, checksum: str) -> SSPLibrary:
-    """Read a library in the simple layout (see the module) or in pPXF's npz layout.
+    """Read a library in the simple layout (see the module) or in that of pPXF or DSPS.
 
     Parameters
     ----------
@@ -152,37 +135,50 @@ def read_simple_layout(path: Path, *, medium: str | None = None, checksum: str) 
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         msg = f"SSP library file {str(path)!r} cannot be read: {error}"
         raise LibraryError(msg) from error
-    if set(content) >= _PPXF_KEYS:
-        if medium is None:
-            logger.warning(
-                "%s is in pPXF's layout, which does not say whether wavelengths are in air or vacuum: taken "
-                "as "
-                "air (SSPModelArgs = medium=vacuum changes it)",
-                path,
-            )
-        content = _from_ppxf(content)
+    content = dict(from_foreign_layout(content, path))
     if medium is not None:
         content["medium"] = medium
     missing = [key for key in _REQUIRED if content.get(key) is None]
     if missing:
         msg = (
-            f"SSP library file {str(path)!r} lacks {', '.join(missing)}; found {', '.join(sorted(content))}. "
-            "The "
+            f"SSP library file {str(path)!r} lacks {', '.join(missing)}; found {', '.join(sorted(content))}. The "
             "layout is described in orchestrator.ssp_libraries.simple_layout"
         )
         raise LibraryError(msg)
-    wavelength = _vacuum_wavelength(content, _text(content["medium"]).strip().lower(), path)
+    return _record(content, path, checksum)
+
+
+def _record(content: Mapping[str, Any], path: Path, checksum: str) -> SSPLibrary:
+    from orchestrator.physics.wavelength import air_to_vacuum
+
+    stated = _text(content["medium"]).strip().lower()
+    own = separate_repeated_wavelengths(np.asarray(content["wavelength"], dtype=np.float64))
+    log10_age_yr = np.asarray(content["log10_age_yr"], dtype=np.float64)
+    flux = _floating(content["flux"])
+    lsf_fwhm = _full_length(content["lsf_fwhm"], own.shape)
+    if stated == UNSTATED and flux.shape[1:] == (log10_age_yr.size, own.size) and lsf_fwhm.shape == own.shape:
+        medium, vacuum = settled_medium(str(path), own, log10_age_yr, flux, lsf_fwhm, otherwise="air")
+    elif stated in ("air", "vacuum", UNSTATED):
+        medium = "vacuum" if stated == "vacuum" else "air"
+        vacuum = air_to_vacuum(own) if medium == "air" else own
+    else:
+        msg = f"{str(path)!r}: medium is {stated!r}; expected 'vacuum' or 'air'"
+        raise LibraryError(msg)
     surviving = content.get("surviving_fraction")
     return SSPLibrary(
         name=_text(content.get("name", path.name.partition(".")[0])),
-        wavelength=wavelength,
-        log10_age_yr=np.asarray(content["log10_age_yr"], dtype=np.float64),
+        wavelength=vacuum,
+        log10_age_yr=log10_age_yr,
         metallicity=np.asarray(content["metallicity"], dtype=np.float64),
-        flux=np.asarray(content["flux"], dtype=np.float64),
-        lsf_fwhm=_full_length(content["lsf_fwhm"], wavelength.shape),
+        flux=flux,
+        lsf_fwhm=lsf_fwhm,
         surviving_fraction=None if surviving is None else np.asarray(surviving, dtype=np.float64),
-        mass_normalised=_truth(content.get("mass_normalised", True), path),
+        mass_normalised=_truth(content, "mass_normalised", path),
         citation=_text(content.get("citation", "")),
         licence=_text(content.get("licence", "")),
         checksum=checksum,
+        medium=medium,
+        initial_mass_function=_text(content.get("initial_mass_function", "")),
+        resolution="as the file states it",
+        with_remnants=_truth(content, "with_remnants", path),
     )

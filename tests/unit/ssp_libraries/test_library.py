@@ -32,9 +32,13 @@ def test_a_good_library_passes_unchanged(library):
     assert check_library(library) is library
 
 
-def test_arrays_are_read_only_and_double(library):
-    changed = dataclasses.replace(library, flux=np.ones((2, 2, 3), dtype=np.float32))
-    assert changed.flux.dtype == np.float64
+def test_arrays_are_read_only_and_double_but_for_a_flux_of_single_precision(library):
+    single, integers = np.ones((2, 2, 3), dtype=np.float32), np.ones((2, 2, 3), dtype=int)
+    changed = dataclasses.replace(library, flux=single, lsf_fwhm=np.ones(3, dtype=np.float32))
+    assert changed.flux.dtype == np.float32
+    assert np.shares_memory(changed.flux, single)
+    assert changed.lsf_fwhm.dtype == np.float64
+    assert dataclasses.replace(library, flux=integers).flux.dtype == np.float64
     with pytest.raises(ValueError, match="read-only"):
         changed.flux[0, 0, 0] = 2.0
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -57,6 +61,7 @@ def negative(amount):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"medium": "water"}, "medium is 'water'; expected 'vacuum' or 'air'"),
         ({"wavelength": np.array([])}, "wavelength has shape"),
         ({"wavelength": np.array([5000.0, 5000.0, 6000.0])}, "5000.0 followed by 5000.0 at index 0"),
         ({"wavelength": np.array([0.0, 5000.0, 6000.0])}, "not above 0"),

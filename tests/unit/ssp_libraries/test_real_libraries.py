@@ -10,6 +10,8 @@ import pytest
 from orchestrator.ssp_libraries.checksum import checksum_of_files
 from orchestrator.ssp_libraries.load import list_libraries, load_library
 
+from .conftest import load_if_fetched
+
 
 @pytest.mark.library("MIUSCAT")
 def test_miuscat():
@@ -70,6 +72,44 @@ def test_second_load_is_fast(name):
 @pytest.mark.library("MIUSCAT", "PopStar")
 def test_recorded_checksums():
     for listing in list_libraries():
-        if listing.location is not None:
+        if listing.location is not None and listing.entry.wheel is not None:
             paths = listing.location.glob(listing.entry.file_pattern)
-            assert checksum_of_files(paths) == listing.entry.content_sha256
+            assert checksum_of_files(paths) == listing.entry.wheel.content_sha256
+
+
+def test_bc03_miles():
+    library = load_if_fetched("BC03-MILES")
+    assert library.flux.shape == (7, 220, 13216)
+    assert library.metallicity.tolist() == pytest.approx([0.0001, 0.0004, 0.004, 0.008, 0.02, 0.05, 0.1])
+    assert library.log10_age_yr[[0, -1]] == pytest.approx([5.0, 10.301], abs=1e-3)
+    old = np.argmin(np.abs(library.log10_age_yr - 10.0))
+    assert library.surviving_fraction[4, old] == pytest.approx(0.459, abs=0.001)
+    # Mg II in the near UV of an old population lies at its vacuum wavelength, as Hbeta does
+    near = np.abs(library.wavelength - 2796.35) < 3.0
+    depth = library.flux[4, old, near].max() - library.flux[4, old, near]
+    weights = np.clip(depth - 0.6 * depth.max(), 0.0, None)
+    assert np.average(library.wavelength[near], weights=weights) == pytest.approx(2796.35, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "first"),
+    [
+        ("M11-MILES", (3, 25, 4367), 3501.0),
+        ("M11-ELODIE", (3, 25, 14501), 3901.1),
+        ("M11-STELIB", (3, 22, 9399), 3201.93),
+    ],
+)
+def test_m11(name, shape, first):
+    library = load_if_fetched(name)
+    assert library.flux.shape == shape
+    assert library.wavelength[0] == pytest.approx(first, abs=0.01)
+    assert library.metallicity.tolist() == [0.01, 0.02, 0.04]
+    # Three stellar libraries under one set of isochrones: the same light at 5000-6000 A within 3 %.
+    old = np.argmin(np.abs(library.log10_age_yr - 10.0))
+    visual = (library.wavelength > 5000.0) & (library.wavelength < 6000.0)
+    assert library.flux[1, old, visual].mean() == pytest.approx(1.79e-5, rel=0.03)
+
+
+@pytest.mark.library("MIUSCAT")
+def test_single_precision_stays_single():
+    assert load_library("MIUSCAT").flux.dtype == np.float32

@@ -48,3 +48,28 @@ def test_wrong_usage_and_version(run):
     version = run("version")
     assert version.exit_code == 0
     assert version.stdout[0].isdigit()
+
+
+def test_list_and_info_tell_everything_of_a_library_that_is_not_here(run):
+    listed = " ".join(run("ssp", "list").stdout.split())
+    for name in ("PopStar", "PyPopStar", "BC03_2003", "BC03_2013", "BC03_2016", "XSL", "EMILES", "M11-MILES", "FSPS"):
+        assert f"{name} grid " in listed
+    info = " ".join(run("ssp", "info", "e-miles").stdout.split())
+    for words in ("53 ages", "1680 - 50000 A", "2.51 A", "medium air", "Kroupa", "Non-commercial", "miles", "SSPDir"):
+        assert words in info, words
+    assert "iso=BASTI|PADOVA00" in info
+
+
+def test_info_of_files_that_are_not_those_of_the_default_arguments(run, folders):
+    folder = folders / "data" / "ssp_libraries" / "BC03_2003"
+    folder.mkdir(parents=True)
+    (folder / "bc2003_hr_m62_salp_ssp.ised_ASCII").write_text("")
+    result = run("ssp", "info", "BC03_2003")
+    assert result.exit_code == 0
+    assert "cannot be loaded" in " ".join(result.stdout.split())
+
+
+def test_fetch_of_what_no_package_carries(run):
+    result = run("ssp", "fetch", "XSL")
+    assert result.exit_code == 1
+    assert "xsl.u-strasbg.fr" in result.stderr

@@ -15,18 +15,19 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.config.check import build_stages, check_inputs, stage_values
 from orchestrator.errors import ConfigError, OrchestratorError
+from orchestrator.fit.convergence import load_estimator
 from orchestrator.fit.handover import make_handover
 from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.prepare import prepare_stage, write_missing_values
 from orchestrator.fit.runner import run_prepared
 from orchestrator.fit.stage_result import StageResult, stage_result
 from orchestrator.fit.warm import start_server
+from orchestrator.report.closing import close_stage
 from orchestrator.stage import Stage
 
 __all__ = ["MainPipeline"]
@@ -132,16 +133,15 @@ class MainPipeline:
         faults = check_inputs(self.stages, look_at_spectrum)
         if faults:
             raise ConfigError(faults)
+        load_estimator()  # the server is still importing
         self.results = []
         with contextlib.ExitStack() as held:
             # All at once: a second run is refused before either has done anything to the other's later
             # stages.
             locks = [held.enter_context(hold_lock(stage.paths)) for stage in self.stages]
             for stage, lock in zip(self.stages, locks, strict=True):
-                result = self._run_stage(stage, lock)
-                self.results.append(result)
-                if plot_result:
-                    self.results[-1] = _with_figures(result)
+                self.results.append(self._run_stage(stage, lock))
+                self.results[-1] = close_stage(self.results[-1], plot_result)
         return tuple(self.results)
 
     def _run_stage(self, stage: Stage, lock: int) -> StageResult:
@@ -161,38 +161,3 @@ class MainPipeline:
         for flag in result.flags:
             logger.warning("stage %s: %s", stage.name, flag)
         return result
-
-
-def _with_figures(result: StageResult) -> StageResult:
-    """Draw the best fit of every module of a stage; a failure is reported and loses nothing."""
-    if result.best_fit is None:
-        return result
-    from orchestrator.fit.reader import Reader
-
-    reader = Reader.from_results_file(result.stage.paths.chain)
-    figures: dict[str, Path] = {}
-    try:
-        block = reader.solution_to_datablock(reader.solution_to_dict(result.best_fit.row))
-        modules = {module.name: reader.get_module(module.name) for module in result.stage.modules}
-        for module in modules.values():
-            module.execute(block)  # in order, so that each figure shows the mass that all data share
-    except Exception as error:  # noqa: BLE001 - a module may raise anything, and its figure is not worth the fit
-        logger.warning("no figures of stage %s: %s: %s", result.name, type(error).__name__, error)
-        return result
-    for name, module in modules.items():
-        path = _figure_path(result.stage, name)
-        try:
-            module.plot_solution(block, figname=str(path))
-        except Exception as error:  # noqa: BLE001 - as above
-            logger.warning("no figure of %s in stage %s: %s: %s", name, result.name, type(error).__name__, error)
-            continue
-        figures[name] = path
-    return replace(result, figures=figures)
-
-
-def _figure_path(stage: Stage, module: str) -> Path:
-    """Return the user's ``output.figurename``, or the name made in `StagePaths`; one per module."""
-    if stage.figure_name is None:
-        return stage.paths.figure(module)
-    chosen = Path(stage.figure_name)
-    return chosen if len(stage.modules) == 1 else chosen.with_name(f"{chosen.stem}_{module}{chosen.suffix}")

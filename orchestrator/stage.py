@@ -78,6 +78,26 @@ class StagePaths:
         return self._file("_best_fit.json")
 
     @property
+    def derived_parameters(self) -> Path:
+        """Masses, rates, ages and metallicities that follow from the parameters, with their errors (ECSV)."""
+        return self._file("_derived_parameters.ecsv")
+
+    @property
+    def formation_history(self) -> Path:
+        """Reconstructed star-formation history with credible bands (ECSV)."""
+        return self._file("_star_formation_history.ecsv")
+
+    @property
+    def formation_history_figure(self) -> Path:
+        """Figure of the reconstructed star-formation history."""
+        return self._file("_star_formation_history.png")
+
+    @property
+    def products(self) -> Path:
+        """What was made beside the chain, and the goodness of the fit (JSON)."""
+        return self._file("_products.json")
+
+    @property
     def handover(self) -> Path:
         """What the stage received from earlier ones (JSON)."""
         return self._file("_handover.json")
@@ -100,6 +120,10 @@ class StagePaths:
     def intermediate_chain(self, sampler: str) -> Path:
         """Results file of a sampler that is not the last of the stage, as CosmoSIS names it."""
         return self._file(f".{sampler}.txt")
+
+    def emission_lines(self, module: str) -> Path:
+        """Table of the emission lines that one module measured."""
+        return self._file(f"_{module}_emission_lines.ecsv")
 
     def figure(self, module: str) -> Path:
         """Best-fit figure of one module, named as in BESTA."""
@@ -177,3 +201,11 @@ class Stage:
     figure_name: str | None = None
     seed: int = 0
     resume: bool = False
+
+    @property
+    def formation_history_figure(self) -> Path:
+        """Figure of the star-formation history, named after `figure_name` where the user gave one."""
+        if self.figure_name is None:
+            return self.paths.formation_history_figure
+        chosen = Path(self.figure_name)
+        return chosen.with_name(f"{chosen.stem}_star_formation_history{chosen.suffix}")

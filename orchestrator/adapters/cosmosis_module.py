@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -15,14 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config.module_options import MODULES, parse_options
+from orchestrator.config.plain import words
 from orchestrator.errors import ConfigError
+from orchestrator.forward_model.derived import DerivedModel, derived_model, with_derived
 from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.stellar_population import StellarPopulation
 from orchestrator.physics.amplitude import Parabola, no_parabola
+from orchestrator.physics.derived_quantities import derived_names
 from orchestrator.physics.parameter import Parameter, ParameterValues
 
 __all__ = ["CosmosisModule", "Likelihood", "cosmosis_functions"]
 
+logger = logging.getLogger(__name__)
+
 FloatArray = NDArray[np.float64]
+
+NUISANCE_SECTIONS = ("legendre", "noise")
+"""Sections of which each data set can have its own; the option ``<section>_section`` names it."""
 
 JOINT_SECTION = "joint_amplitude"
 """DataBlock section in which a module tells the next one what the data so far say about the mass."""
@@ -58,7 +68,8 @@ class CosmosisModule:
     name: ClassVar[str]
     model: Likelihood
     has_limits: bool = False
-    """Whether the data hold limits, after which no other module can share a mass that is not sampled."""
+    """Whether the likelihood is no parabola in the mass (limits, Student's t noise): no other module can come after
+    it and share a mass that is not sampled."""
 
     def __init__(self, options: Any, *, alias: str | None = None) -> None:
         self.alias = alias or self.name
@@ -68,6 +79,7 @@ class CosmosisModule:
         self.like_name = like_name if like_name.endswith("_like") else f"{like_name}_like"
         self.parameters: tuple[Parameter, ...] = MODULES[self.name].declared_parameters(self.options)
         self.prepare()
+        self._asked_for = self._derived_outputs(options)
 
     def prepare(self) -> None:
         """Read data and templates and set ``self.model``; called once."""
@@ -103,12 +115,55 @@ class CosmosisModule:
 
     def evaluate_batch(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
         """Evaluate many points, with what earlier modules of the pipeline say about the mass."""
-        return self.model.log_likelihood(parameters, before)
+        return self.model.log_likelihood(self.under_own_names(parameters), before)
+
+    def under_own_names(self, parameters: ParameterValues) -> ParameterValues:
+        """Return the parameters in the sections that the model knows.
+
+        The nuisance parameters of a data set may stand in a section of their own (``legendre_red``); for the model
+        they are ``legendre`` and ``noise``.
+        """
+        if not self._renamed:
+            return parameters
+        found = {known: parameters[given] for given, known in self._renamed.items() if given in parameters}
+        return {**parameters, **found} if found else parameters
+
+    @cached_property
+    def _renamed(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Parameters whose section is not that of the model, and their name there."""
+        sections = {
+            getattr(self.options, f"{known}_section"): known
+            for known in NUISANCE_SECTIONS
+            if getattr(self.options, f"{known}_section", known) != known
+        }
+        return {
+            (parameter.section, parameter.name): (sections[parameter.section], parameter.name)
+            for parameter in self.parameters
+            if parameter.section in sections
+        }
+
+    def evaluate_with_extra(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
+        """Evaluate many points, with the derived quantities among the ``extra_output`` of the run."""
+        evaluation = self.evaluate_batch(parameters, before)
+        if not self._asked_for or self.derived is None:
+            return evaluation
+        return with_derived(evaluation, self.derived, self._asked_for, parameters)
+
+    @cached_property
+    def derived(self) -> DerivedModel | None:
+        """What follows from the star-formation history; None for a module without one."""
+        population = getattr(self.model, "population", None)
+        # Not for a population of several ages of the universe, whose redshift is a parameter.
+        if type(population) is not StellarPopulation or not hasattr(self.options, "light_range"):
+            return None
+        from orchestrator.forward_model.spectrum_fit import library_of
+
+        return derived_model(population, library_of(self.options), self.options.light_range)
 
     def execute(self, block: Any) -> int:
         """Evaluate one point of a CosmoSIS run: read parameters from `block`, write the likelihood there."""
         before = self._joint_before(block)
-        evaluation = self.evaluate_batch(self.read_parameters(block), before)
+        evaluation = self.evaluate_with_extra(self.read_parameters(block), before)
         _put(block, "likelihoods", self.like_name, evaluation.log_likelihood[0])
         self._write_extra(block, evaluation)
         return 0
@@ -119,7 +174,8 @@ class CosmosisModule:
     def read_parameters(self, block: Any) -> dict[tuple[str, str], FloatArray]:
         """Return the declared parameters of `block` as arrays of shape (1,).
 
-        A parameter whose declared range is a single value may be missing.
+        A parameter whose declared range is a single value may be missing. Their sections are those that the model
+        knows (see :meth:`under_own_names`).
 
         Raises
         ------
@@ -131,9 +187,9 @@ class CosmosisModule:
         for parameter in self.parameters:
             key = (parameter.section, parameter.name)
             if _has_value(block, key):
-                values[key] = np.array([float(block[key])])
-            elif parameter.lower == parameter.upper:
-                values[key] = np.array([parameter.start])
+                values[self._renamed.get(key, key)] = np.array([float(block[key])])
+            elif parameter.optional or parameter.lower == parameter.upper:
+                values[self._renamed.get(key, key)] = np.array([parameter.start])
             else:
                 missing.append(
                     f"[{self.alias}] parameter {parameter.section}/{parameter.name} has no value "
@@ -180,6 +236,22 @@ class CosmosisModule:
         inner = mapping.get(cls.name)
         return parse_options(cls.name, inner if isinstance(inner, Mapping) else mapping)
 
+    def _derived_outputs(self, options: Any) -> tuple[str, ...]:
+        """Return the derived quantities to write, beside the masses that are always written.
+
+        CosmoSIS shows a module the whole ini file; options that come as a dictionary name no outputs.
+        """
+        block = getattr(options, "block", options)
+        if isinstance(block, Mapping) or not block.has_value("pipeline", "extra_output"):
+            return ()
+        names = set(derived_names(words(block["pipeline", "extra_output"])))
+        names -= {"stellar_mass", "surviving_stellar_mass"}
+        if not names or self.derived is None:
+            return ()
+        for name in sorted(names.intersection(self.derived.unavailable)):
+            logger.warning("[%s] does not write extra/%s: %s", self.alias, name, self.derived.unavailable[name])
+        return tuple(name for name in self.derived.available if name in names)
+
     def _set_up_logging(self) -> None:
         """Send the package's messages where the options say; CosmoSIS itself shows none below warnings."""
         package_logger = logging.getLogger("orchestrator")
@@ -203,10 +275,11 @@ class CosmosisModule:
         if not order:
             return no_parabola(1)
         last = order[-1]
-        if _has_value(block, (JOINT_SECTION, f"{last}_closed")) and self.options.amplitude != "sampled":
+        closed = _has_value(block, (JOINT_SECTION, f"{last}_closed"))
+        if closed and getattr(self.options, "amplitude", "sampled") != "sampled":
             msg = (
-                f"[{self.alias}] comes after {last}, whose limits cannot be handed on; put the module with limits "
-                "last, or set amplitude = sampled"
+                f"[{self.alias}] comes after {last}, whose limits or Student's t noise cannot be handed on; put the "
+                "module with limits or NoiseModel = StudentT last, or set amplitude = sampled"
             )
             raise ConfigError(msg)
         return Parabola(*(np.array([block[JOINT_SECTION, f"{last}_{name}"]]) for name in _PARABOLA))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.adapters.cosmosis_module import CosmosisModule
+from orchestrator.forward_model.data_noise import only_beta, pixel_noise
+from orchestrator.forward_model.emission_line_table import EmissionLineMeasurements
 from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.goodness import Goodness
 from orchestrator.forward_model.kinematics import KinematicsModel
 from orchestrator.forward_model.kinematics_setup import prepare_kinematics_model
+from orchestrator.forward_model.observed_spectrum import measure_lines_of_fit
 from orchestrator.forward_model.spectrum_fit import (
     library_of,
     observed_spectrum,
@@ -66,6 +70,9 @@ class KinematicsModule(CosmosisModule):
             r_v=options.r_v,
             name=options.input_spectrum.name,
         )
+        if not only_beta(options):
+            noise = pixel_noise(options, self.kinematics.pixels, self.spectrum.redshift)
+            self.kinematics = replace(self.kinematics, noise=noise)
         self.model = _KinematicsLikelihood(self.kinematics)
         self.kinematics.resolution.check(self.kinematics.resolution.unresolved_limit, options.input_spectrum.name)
 
@@ -78,6 +85,42 @@ class KinematicsModule(CosmosisModule):
         """Say where the dispersion found is below what data and templates resolve."""
         sigma = float(self.read_parameters(solution)["kinematics", "los_sigma"][0])
         return self.kinematics.resolution.flags(sigma)
+
+    def measure_emission_lines(self, solution: Any, **choices: Any) -> EmissionLineMeasurements:
+        """Measure the emission lines that the best fit of the stars leaves.
+
+        Parameters
+        ----------
+        solution : DataBlock or Mapping of (section, name) to float
+        **choices
+            See `orchestrator.forward_model.emission_lines.measure_emission_lines`: ``lines``, ``kinematics``,
+            ``dispersion``, ``detection``.
+        """
+        parameters = self.read_parameters(solution)
+        covered = self.kinematics.pixels.covered
+        return measure_lines_of_fit(
+            self.spectrum,
+            self.options,
+            covered,
+            self.kinematics.model_flux(parameters).flux[0],
+            noise_factor=self.kinematics.noise_scale(parameters, self.spectrum.uncertainty[covered]),
+            velocity=float(parameters["kinematics", "los_vel"][0]),
+            **choices,
+        )
+
+    def goodness_of_fit(self, solution: Any) -> Goodness:
+        """Return chi2 with the errors of the file, of the fitted pixels at a solution.
+
+        Weights of templates do not count as free parameters: few of them are above zero, and which is up to the data.
+        """
+        fit = self.kinematics.model_flux(self.read_parameters(solution))
+        pixels = self.kinematics.pixels
+        residual = pixels.flux - fit.flux[0][pixels.good_pixels[pixels.covered]]
+        return Goodness(float((residual**2 * pixels.inverse_variance).sum()), len(residual), self._n_free)
+
+    @property
+    def _n_free(self) -> int:
+        return sum(p.lower != p.upper for p in self.parameters) + self.options.multiplicative_degree
 
     def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
         """Draw spectrum, model, masked regions and residuals.
@@ -93,19 +136,21 @@ class KinematicsModule(CosmosisModule):
         parameters = self.read_parameters(solution)
         fit = self.kinematics.model_flux(parameters)
         covered = self.kinematics.pixels.covered
-        beta = float(parameters["noise", "beta"][0]) if ("noise", "beta") in parameters else 1.0
-        n_free = sum(p.lower != p.upper for p in self.parameters) + self.options.multiplicative_degree
+        uncertainty = self.spectrum.uncertainty[covered]
+        noise_scale = self.kinematics.noise_scale(parameters, uncertainty)
+        typical = float(np.median(noise_scale[self.kinematics.pixels.good_pixels[covered]]))
+        beta = 1.0 if self.kinematics.noise is not None else typical**-2
         data = SpectrumFigureData(
             wavelength=self.spectrum.rest_wavelength[covered],
             flux=self.spectrum.flux[covered],
-            uncertainty=self.spectrum.uncertainty[covered],
+            uncertainty=uncertainty * (noise_scale / typical),
             good_pixels=self.kinematics.pixels.good_pixels[covered],
             model=fit.flux[0],
             continuum=fit.polynomial[0] if self.options.multiplicative_degree else None,
             redshift=self.spectrum.redshift,
             chi2=float(beta * fit.chi2[0]),
-            n_degrees_of_freedom=fit.n_good - n_free,
-            noise_scale=float(beta**-0.5),
+            n_degrees_of_freedom=fit.n_good - self._n_free,
+            noise_scale=typical,
             title=f"{self.alias}: {self.spectrum.name}",
             annotations=_annotations(parameters),
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.adapters.cosmosis_module import CosmosisModule
+from orchestrator.forward_model.goodness import Goodness
 from orchestrator.forward_model.photometry_fit import PhotometryFit, PhotometryModel, prepare_photometry_fit
 from orchestrator.physics.parameter import ParameterValues
 
@@ -31,13 +32,24 @@ class PhotometryModule(CosmosisModule):
         self.fit = prepare_photometry_fit(self.options)
         self.model = self.fit.model
         data = self.model.photometry
-        self.has_limits = bool((data.is_upper_limit | data.is_lower_limit).any())
+        self.has_limits = bool((data.is_upper_limit | data.is_lower_limit).any()) or self.model.noise.student
 
     def make_observable(self, block: Any, parse: bool = False) -> FloatArray:
         """Return the model flux in every band, erg/s/cm2/Hz, shape (n_bands,)."""
         del parse
         parameters = self.read_parameters(block)
         return self.model.model_fluxes(parameters, self._own_mass(parameters))[0]
+
+    def goodness_of_fit(self, solution: Any) -> Goodness:
+        """Return chi2 with the errors of the file, of the bands that are no limits."""
+        parameters = self.read_parameters(solution)
+        joint = self.joint_mass(solution)
+        model = self.model.model_fluxes(parameters, self._own_mass(parameters) if joint is None else joint)[0]
+        data = self.model.photometry
+        measured = ~(data.is_upper_limit | data.is_lower_limit)
+        pull = (data.flux - model)[measured] / data.uncertainty[measured]
+        n_free = sum(p.lower != p.upper for p in self.parameters) + (self.options.amplitude != "sampled")
+        return Goodness(float((pull**2).sum()), int(measured.sum()), n_free)
 
     def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
         """Draw fluxes, limits, the model SED and residuals.
@@ -56,21 +68,21 @@ class PhotometryModule(CosmosisModule):
         model = self.model.model_fluxes(parameters, mass)[0]
         wavelength, sed = self.fit.spectrum(parameters, mass)
         data = self.model.photometry
-        beta = float(parameters["noise", "beta"][0]) if self.model.sampled_noise else 1.0
+        uncertainty = self.model.noise_level(parameters)[0]
         measured = ~(data.is_upper_limit | data.is_lower_limit)
-        pull = (data.flux - model)[measured] / data.uncertainty[measured]
+        pull = (data.flux - model)[measured] / uncertainty[measured]
         figure = PhotometryFigureData(
             names=tuple(data.filter_names),
             effective_wavelength=self.fit.effective_wavelength,
             bandwidth=self.fit.bandwidth,
             flux=data.flux / MICROJANSKY,
-            uncertainty=data.uncertainty / MICROJANSKY,
+            uncertainty=uncertainty / MICROJANSKY,
             is_upper_limit=data.is_upper_limit,
             is_lower_limit=data.is_lower_limit,
             model_flux=model / MICROJANSKY,
             sed_wavelength=wavelength,
             sed_flux=sed / MICROJANSKY,
-            chi2=float(beta * (pull**2).sum()),
+            chi2=float((pull**2).sum()),
             title=f"{self.alias}: {data.name}",
             annotations=(f"SSPs: {self.fit.library.name}", f"SFH: {self.options.sfh_model}"),
         )

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.adapters.cosmosis_module import CosmosisModule
+from orchestrator.forward_model.emission_line_table import EmissionLineMeasurements
 from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
+from orchestrator.forward_model.goodness import Goodness
+from orchestrator.forward_model.observed_spectrum import measure_lines_of_fit
 from orchestrator.forward_model.shared_kinematics import SharedKinematics
 from orchestrator.forward_model.spectrum_fit import SpectrumFit, prepare_spectrum_fit
 from orchestrator.forward_model.stellar_spectrum import StellarSpectrumModel
@@ -25,19 +29,20 @@ class SpectrumModule(CosmosisModule):
     """A module whose data are one spectrum and whose model is a stellar population."""
 
     fit: SpectrumFit
-    model: StellarSpectrumModel
+    model: StellarSpectrumModel | GeneralSpectrumModel
 
     def prepare(self) -> None:
         """Read the spectrum and prepare the templates."""
         self.fit = prepare_spectrum_fit(self.options)
         self.model = self.fit.model
         self._shared = SharedKinematics(self.model)
+        self.has_limits = isinstance(self.model, GeneralSpectrumModel) and self.model.noise.student
         if self._fits_kinematics:
             self.fit.resolution.check(self.fit.resolution.unresolved_limit, self.options.input_spectrum.name)
 
     def evaluate_batch(self, parameters: ParameterValues, before: Parabola | None = None) -> Evaluation:
         """Evaluate many points; kinematics and dust that a values file fixes are prepared once."""
-        return self._shared.log_likelihood(parameters, before)
+        return self._shared.log_likelihood(self.under_own_names(parameters), before)
 
     @property
     def _fits_kinematics(self) -> bool:
@@ -55,6 +60,48 @@ class SpectrumModule(CosmosisModule):
             return ()
         return self.fit.resolution.flags(float(self.read_parameters(solution)["kinematics", "los_sigma"][0]))
 
+    def measure_emission_lines(self, solution: Any, **choices: Any) -> EmissionLineMeasurements:
+        """Measure the emission lines that the best fit of the stars leaves.
+
+        Parameters
+        ----------
+        solution : DataBlock or Mapping of (section, name) to float
+        **choices
+            See `orchestrator.forward_model.emission_lines.measure_emission_lines`: ``lines``, ``kinematics``,
+            ``dispersion``, ``detection``.
+        """
+        parameters = self.read_parameters(solution)
+        flux, _ = self.model.model_spectrum(parameters, self.joint_mass(solution))
+        fixed = float(getattr(self.options, "los_vel", 0.0))
+        velocity = parameters.get(("kinematics", "los_vel"), np.array([fixed]))
+        spectrum, pixels = self.fit.spectrum, self.model.pixels
+        residual = pixels.flux - flux[0][pixels.good_pixels[pixels.covered]]
+        noise_scale, _ = self._noise_found(parameters, spectrum.uncertainty[pixels.covered], residual)
+        return measure_lines_of_fit(
+            spectrum,
+            self.options,
+            pixels.covered,
+            flux[0],
+            noise_factor=noise_scale,
+            velocity=float(velocity[0]),
+            **choices,
+        )
+
+    def goodness_of_fit(self, solution: Any) -> Goodness:
+        """Return chi2 with the errors of the file, of the fitted pixels at a solution."""
+        parameters = self.read_parameters(solution)
+        flux, _ = self.model.model_spectrum(parameters, self.joint_mass(solution))
+        pixels = self.model.pixels
+        residual = pixels.flux - flux[0][pixels.good_pixels[pixels.covered]]
+        return Goodness(float((residual**2 * pixels.inverse_variance).sum()), len(residual), self._n_free)
+
+    @property
+    def _n_free(self) -> int:
+        """Parameters that follow the data: sampled, solved inside, and the mass."""
+        solved = len(self.model.polynomials) - 1 if self.model.polynomial_mode == "profiled" else 0
+        mass = self.options.amplitude != "sampled"
+        return sum(p.lower != p.upper for p in self.parameters) + solved + mass
+
     def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
         """Draw spectrum, model, masked regions and residuals.
 
@@ -71,22 +118,34 @@ class SpectrumModule(CosmosisModule):
         spectrum, pixels = self.fit.spectrum, self.model.pixels
         covered = pixels.covered
         good = pixels.good_pixels[covered]
-        beta = float(parameters["noise", "beta"][0]) if self.model.sampled_noise else 1.0
-        residual = pixels.flux - flux[0][good]
-        n_free = sum(p.lower != p.upper for p in self.parameters)
-        n_free += len(self.model.polynomials) - 1 if self.model.polynomial_mode == "profiled" else 0
+        uncertainty = spectrum.uncertainty[covered]
+        noise_scale, chi2 = self._noise_found(parameters, uncertainty, pixels.flux - flux[0][good])
+        typical = float(np.median(noise_scale[good]))
         data = SpectrumFigureData(
             wavelength=self.fit.covered_wavelength,
             flux=spectrum.flux[covered],
-            uncertainty=spectrum.uncertainty[covered],
+            uncertainty=uncertainty * (noise_scale / typical),
             good_pixels=good,
             model=flux[0],
             continuum=polynomial[0] if self.model.polynomial_mode != "none" else None,
             redshift=spectrum.redshift,
-            chi2=float((beta * residual**2 * pixels.inverse_variance).sum()),
-            n_degrees_of_freedom=int(good.sum()) - n_free,
-            noise_scale=float(beta**-0.5),
+            chi2=chi2,
+            n_degrees_of_freedom=int(good.sum()) - self._n_free,
+            noise_scale=typical,
             title=f"{self.alias}: {spectrum.name}",
             annotations=(f"SSPs: {self.fit.resolution.library_name}", f"SFH: {self.options.sfh_model}"),
         )
         return plot_spectrum(data, Path(figname or f"{self.alias}_best_fit_solution.png"))
+
+    def _noise_found(
+        self, parameters: ParameterValues, uncertainty: FloatArray, residual: FloatArray
+    ) -> tuple[FloatArray, float]:
+        """Return the factors on the stated errors that the noise model means, shape (n_covered,), and chi2."""
+        if isinstance(self.model, GeneralSpectrumModel):
+            usable = np.isfinite(uncertainty) & (uncertainty > 0)
+            stated = np.where(usable, uncertainty, 1.0)
+            level = self.model.noise_level(parameters, stated)[0]
+            return np.where(usable, level / stated, 1.0), float(self.model.chi2(parameters, residual[None])[0])
+        beta = float(parameters["noise", "beta"][0]) if self.model.sampled_noise else 1.0
+        chi2 = float((beta * residual**2 * self.model.pixels.inverse_variance).sum())
+        return np.full(len(uncertainty), beta**-0.5), chi2

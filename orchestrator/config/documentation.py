@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.law_table import law_table
 from orchestrator.config.module_options import MODULES, ModuleDeclaration
-from orchestrator.physics.attenuation import LAWS
+from orchestrator.config.noise_options import NOISE_MODELS, NoiseOptions, noise_parameters
 from orchestrator.physics.parameter import Parameter
-from orchestrator.physics.sfh import SFH_MODELS
+from orchestrator.physics.sfh import SFH_MODELS, build_sfh
+from orchestrator.physics.sfh_latent import LATENT_PRIORS, with_prior
 
 __all__ = ["modules_page", "write_modules_page"]
 
@@ -19,6 +22,8 @@ _EXAMPLE: dict[str, Any] = {
     "ExtinctionLaw": "ccm89",
     "NoiseModel": "MultiplicativeNoiseModel",
     "legendre_deg": 1,
+    "z_min": 0.0,
+    "z_max": 0.5,
 }
 _HEADING = """# Modules, options and parameters
 
@@ -33,13 +38,35 @@ def modules_page() -> str:
     for declaration in MODULES.values():
         parts.append(_module(declaration))
     parts.append("## Star-formation histories\n\nSection `stars.sfh`; ranges at redshift 0.\n")
-    for name in SFH_MODELS:
-        from orchestrator.physics.sfh import build_sfh
+    for name, model in SFH_MODELS.items():
+        example = f" (with `SFHArgs = {' '.join(f'{number:g}' for number in model.example)}`)" if model.example else ""
+        meaning = inspect.cleandoc(model.__doc__ or "").split("\n\nAttributes", maxsplit=1)[0]
+        table = _parameter_table(build_sfh(name, model.example).parameters)
+        parts.append(f"### {name}{example}\n\n{meaning}\n\n{table}")
+    parts.append(_latent_histories())
+    parts.append(_noise_models())
+    parts.append(f"## Attenuation laws\n\n{law_table()}")
+    return "\n".join(parts)
 
-        arguments = [0.25, 0.5, 0.75] if name == "FixedMassFracSFH" else []
-        example = " (with `SFHArgs = 0.25 0.5 0.75`)" if arguments else ""
-        parts.append(f"### {name}{example}\n\n{_parameter_table(build_sfh(name, arguments).parameters)}")
-    parts.append(f"## Attenuation laws\n\n{', '.join(f'`{law}`' for law in LAWS)}\n")
+
+def _latent_histories() -> str:
+    """Return the latent parameters of a piece-wise history."""
+    parts = [
+        "## Piece-wise histories in latent parameters\n\n`sfh_prior` replaces the parameters of a piece-wise history; "
+        "here for `FixedTimeSFH` with `SFHArgs = 0.1 1 5`.\n"
+    ]
+    for prior in LATENT_PRIORS:
+        history = with_prior(build_sfh("FixedTimeSFH", (0.1, 1.0, 5.0)), prior)
+        parts.append(f"### sfh_prior = {prior}\n\n{_parameter_table(history.parameters)}")
+    return "\n".join(parts)
+
+
+def _noise_models() -> str:
+    """Return the parameters of every noise model."""
+    parts = ["## Noise models\n\nSection `noise`, or `noise_SUFFIX` in a stage of several noisy data sets.\n"]
+    for chosen in NOISE_MODELS:
+        options = NoiseOptions.model_validate({"NoiseModel": chosen, "noise_fractional": True})
+        parts.append(f"### {chosen}, with `noise_fractional = T`\n\n{_parameter_table(noise_parameters(options))}")
     return "\n".join(parts)
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.data_set_sections import own_nuisance_sections
+from orchestrator.config.extra_outputs import check_extra_outputs
 from orchestrator.config.ini import read_ini, render_ini
 from orchestrator.config.module_options import module_of_section
 from orchestrator.config.module_sections import (
@@ -75,6 +77,9 @@ def draft_stage(
     _check_unknown(sections, samplers, names, drafts, runtime, faults)
     if len(drafts) == len(names):
         check_amplitudes(drafts, faults)
+        drafts = own_nuisance_sections(drafts, faults, can_write=ini_path is None)
+        classes = [draft.section.class_name for draft in drafts]
+        faults.extend(check_extra_outputs(pipeline.get("extra_output"), classes))
         drafts, likelihoods = check_likelihoods(drafts, pipeline.get("likelihoods"), faults)
         if likelihoods:
             pipeline["likelihoods"] = " ".join(likelihoods)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator.config.extra_outputs import unavailable_outputs
 from orchestrator.config.module_sections import module_options_of
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.stage import Stage
@@ -43,6 +44,8 @@ def check_inputs(
                 told.update(new)
                 faults.extend(f"stage {number}: [{section}] {fault}" for fault in new)
         faults.extend(f"stage {number}: {fault}" for fault in _limits_before_other_data(stage))
+        asked = stage.sections.get("pipeline", {}).get("extra_output")
+        faults.extend(f"stage {number}: {fault}" for fault in unavailable_outputs(asked, module_options_of(stage)))
     return faults
 
 
@@ -83,9 +86,11 @@ def _readers(
 ) -> list[tuple[tuple[Any, ...], Callable[[], object]]]:
     """Return what a module reads: a key that tells equal inputs, and a function that reads."""
     readers: list[tuple[tuple[Any, ...], Callable[[], object]]] = []
+    if not hasattr(options, "ssp_model"):
+        return readers
     library = (options.ssp_model, options.ssp_dir, options.ssp_model_args)
     readers.append((("library", *library), lambda: _load_library(*library)))
-    if hasattr(options, "input_spectrum"):
+    if getattr(options, "input_spectrum", None) is not None:
         path = options.input_spectrum
         how = {
             "row": options.input_spectrum_row,
@@ -100,8 +105,11 @@ def _readers(
             readers.append((("spectrum", path, *how.values()), lambda: _read_spectrum(path, **how)))
         else:
             selection = (options.wl_range, options.velscale, options.mask_emission_lines, options.mask_sky_lines,
-                         options.mask_telluric, *library)  # fmt: skip
+                         options.mask_telluric, getattr(options, "z_min", None), getattr(options, "z_max", None),
+                         *library)  # fmt: skip
             readers.append((("spectrum", path, *how.values(), *selection), lambda: look_at_spectrum(options)))
+    if getattr(options, "input_indices", None) is not None:
+        readers.append((("indices", options.input_indices), lambda: _read_indices(options.input_indices)))
     if hasattr(options, "input_photometry"):
         photometry = (options.input_photometry, options.flux_units, options.redshift)
         readers.append((("photometry", *photometry), lambda: _read_photometry(*photometry)))
@@ -124,6 +132,12 @@ def _read_photometry(path: Any, flux_units: Any, redshift: Any) -> object:
     from orchestrator.observation.filters import load_filter
 
     return [load_filter(name) for name in _photometry(path, flux_units, redshift).filter_names]
+
+
+def _read_indices(path: Any) -> object:
+    from orchestrator.observation.line_indices import read_indices
+
+    return read_indices(path)
 
 
 def _photometry(path: Any, flux_units: Any, redshift: Any) -> Any:

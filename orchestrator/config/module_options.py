@@ -12,14 +12,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.config.galaxy_options import GalaxyPhotometryOptions, GalaxySpectraOptions
+from orchestrator.config.gaussian_options import GaussianTargetOptions, gaussian_target_parameters
+from orchestrator.config.index_options import EquivalentWidthFitOptions
 from orchestrator.config.option_types import Options
 from orchestrator.config.parameters import (
+    equivalent_width_fit_parameters,
     full_spectral_fit_parameters,
     kin_dust_parameters,
     sfh_photometry_parameters,
     sfh_spectra_parameters,
 )
 from orchestrator.config.photometry_options import SFHPhotometryOptions
+from orchestrator.config.redshift_options import SpectraRedshiftFitOptions
+from orchestrator.config.redshift_parameters import spectra_redshift_fit_parameters
 from orchestrator.config.spectrum_options import FullSpectralFitOptions, KinDustOptions, SFHSpectraOptions
 from orchestrator.errors import ConfigError, nearest_known
 from orchestrator.physics.parameter import Parameter
@@ -63,9 +69,17 @@ MODULES: dict[str, ModuleDeclaration] = {
         ),
         ModuleDeclaration("SFHSpectra", "sfh_spectra", SFHSpectraOptions, sfh_spectra_parameters),
         ModuleDeclaration("SFHPhotometry", "sfh_photometry", SFHPhotometryOptions, sfh_photometry_parameters),
+        ModuleDeclaration("GalaxySpectra", "galaxy_spectra", GalaxySpectraOptions, full_spectral_fit_parameters),
         ModuleDeclaration(
-            "GalaxyPhotometry", "galaxy_photometry", SFHPhotometryOptions, sfh_photometry_parameters
+            "GalaxyPhotometry", "galaxy_photometry", GalaxyPhotometryOptions, sfh_photometry_parameters
         ),
+        ModuleDeclaration(
+            "EquivalentWidthFit", "equivalent_width_fit", EquivalentWidthFitOptions, equivalent_width_fit_parameters
+        ),
+        ModuleDeclaration(
+            "SpectraRedshiftFit", "spectra_redshift_fit", SpectraRedshiftFitOptions, spectra_redshift_fit_parameters
+        ),
+        ModuleDeclaration("GaussianTarget", "gaussian_target", GaussianTargetOptions, gaussian_target_parameters),
     )
 }
 

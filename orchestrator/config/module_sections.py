@@ -24,7 +24,7 @@ __all__ = [
     "check_amplitudes",
 ]
 
-_OUTPUT_FILES = ("logging_file",)
+_OUTPUT_FILES = ("logging_file", "save_z_loglike")
 _LIKE = "_like"
 
 
@@ -190,7 +190,10 @@ def declared_parameters(stage: Stage) -> tuple[Parameter, ...]:
 
 
 def check_amplitudes(drafts: Sequence[ModuleDraft], faults: list[str]) -> None:
-    """Require one treatment of the stellar mass in all modules of a stage, as they share one mass."""
+    """Require one treatment of the stellar mass in all modules of a stage, as they share one mass.
+
+    Under Student's t noise the likelihood is no parabola in the mass, which no module after it can take over.
+    """
     chosen = {
         draft.section.name: draft.options.amplitude
         for draft in drafts
@@ -202,6 +205,14 @@ def check_amplitudes(drafts: Sequence[ModuleDraft], faults: list[str]) -> None:
             f"the modules of one stage share the stellar mass, but their amplitude differs: {listed}; set "
             "the same amplitude in all of them"
         )
+    sharing = [draft for draft in drafts if draft.section.name in chosen]
+    for draft in sharing[:-1]:
+        name, options = draft.section.name, draft.options
+        if getattr(options, "noise_model", None) == "StudentT" and chosen[name] != "sampled":
+            faults.append(
+                f"[{name}] NoiseModel = StudentT: with amplitude = {chosen[name]} this module has to be the last of "
+                "those that share the mass; name it last in [pipeline] modules, or set amplitude = sampled"
+            )
 
 
 def check_likelihoods(

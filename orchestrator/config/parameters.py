@@ -6,18 +6,20 @@ lower and upper limits are equal has no effect with these options and may be lef
 
 from __future__ import annotations
 
+from orchestrator.config.dust_parameters import dust_parameters as _dust
+from orchestrator.config.index_options import EquivalentWidthFitOptions
+from orchestrator.config.noise_options import noise_parameters as _noise
 from orchestrator.config.photometry_options import SFHPhotometryOptions
 from orchestrator.config.spectrum_options import (
     AmplitudeOptions,
-    DustOptions,
     FullSpectralFitOptions,
     KinDustOptions,
-    NoiseOptions,
     SFHSpectraOptions,
 )
 from orchestrator.physics.parameter import Parameter
 
 __all__ = [
+    "equivalent_width_fit_parameters",
     "full_spectral_fit_parameters",
     "kin_dust_parameters",
     "sfh_photometry_parameters",
@@ -50,18 +52,10 @@ def _kinematics(moments: int = 4) -> tuple[Parameter, ...]:
     )
 
 
-def _dust(options: DustOptions, upper: float = 2.0) -> tuple[Parameter, ...]:
-    section, name, meaning = "dust.extinction", "a_v", "attenuation of the stars in V"
-    if options.extinction_law is None:
-        note = "; fixed to 0 because ExtinctionLaw is not set"
-        return (Parameter(section, name, 0.0, 0.0, 0.0, "mag", meaning + note),)
-    return (Parameter(section, name, 0.0, min(0.2, 0.1 * upper), upper, "mag", meaning),)
-
-
-def _legendre(degree: int) -> tuple[Parameter, ...]:
+def _legendre(degree: int, section: str = "legendre") -> tuple[Parameter, ...]:
     return tuple(
         Parameter(
-            "legendre",
+            section,
             f"legendre_{i}",
             -0.5,
             0.0,
@@ -73,23 +67,16 @@ def _legendre(degree: int) -> tuple[Parameter, ...]:
     )
 
 
-def _noise(options: NoiseOptions) -> tuple[Parameter, ...]:
-    if options.noise_model is None:
-        return ()
-    meaning = "factor on the inverse variance of the data; below 1 widens the errors"
-    return (Parameter("noise", "beta", 0.01, 1.0, 10.0, "", meaning),)
-
-
 def _star_formation(
-    options: FullSpectralFitOptions | SFHSpectraOptions | SFHPhotometryOptions,
+    options: FullSpectralFitOptions | SFHSpectraOptions | SFHPhotometryOptions | EquivalentWidthFitOptions,
 ) -> tuple[Parameter, ...]:
     """Parameters of the SFH model at the age of the universe of the object, and the mass if sampled."""
     from orchestrator.physics.cosmology import age_of_universe
-    from orchestrator.physics.sfh import build_sfh
 
     today = float(age_of_universe(options.redshift, options.h0, options.omega_m))
-    sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
-    return tuple(sfh.parameters) + _mass(options)
+    sfh = options.history(today)
+    mass = () if isinstance(options, EquivalentWidthFitOptions) else _mass(options)
+    return tuple(sfh.parameters) + mass
 
 
 def _mass(options: AmplitudeOptions) -> tuple[Parameter, ...]:
@@ -107,15 +94,40 @@ def kin_dust_parameters(options: KinDustOptions) -> tuple[Parameter, ...]:
 def full_spectral_fit_parameters(options: FullSpectralFitOptions) -> tuple[Parameter, ...]:
     """Return the parameters of FullSpectralFit."""
     degree = options.legendre_deg if options.legendre_mode == "sampled" else 0
-    return _star_formation(options) + _kinematics() + _dust(options) + _legendre(degree) + _noise(options)
+    physical = _star_formation(options) + _kinematics() + _dust(options)
+    return physical + _legendre(degree, options.legendre_section) + _noise(options)
 
 
 def sfh_spectra_parameters(options: SFHSpectraOptions) -> tuple[Parameter, ...]:
     """Return the parameters of SFHSpectra; kinematics and dust are options, not parameters."""
     degree = options.legendre_deg if options.legendre_mode == "sampled" else 0
-    return _star_formation(options) + _legendre(degree) + _noise(options)
+    return _star_formation(options) + _legendre(degree, options.legendre_section) + _noise(options)
 
 
 def sfh_photometry_parameters(options: SFHPhotometryOptions) -> tuple[Parameter, ...]:
     """Return the parameters of SFHPhotometry."""
     return _star_formation(options) + _dust(options, min(2.0, options.a_v_max)) + _noise(options)
+
+
+def _emission(options: EquivalentWidthFitOptions) -> tuple[Parameter, ...]:
+    declared = {
+        "balmer": Parameter(
+            "emission", "ew_hbeta", 0.0, 0.5, 30.0, "Angstrom", "equivalent width of Hbeta in emission, as observed"
+        ),
+        "oiii": Parameter(
+            "emission", "ew_oiii", 0.0, 0.5, 60.0, "Angstrom", "equivalent width of [O III] 5008 in emission"
+        ),
+        "ni": Parameter(
+            "emission", "ew_ni", 0.0, 0.1, 5.0, "Angstrom", "equivalent width of [N I] 5199 and 5202 in emission"
+        ),
+    }
+    sampled = tuple(parameter for group, parameter in declared.items() if options.samples(group))
+    if not options.gas_extinction:
+        return sampled
+    meaning = "attenuation of the gas in V, which sets the ratios of its lines"
+    return (*sampled, Parameter("emission", "a_v_gas", 0.0, 0.5, 5.0, "mag", meaning))
+
+
+def equivalent_width_fit_parameters(options: EquivalentWidthFitOptions) -> tuple[Parameter, ...]:
+    """Return the parameters of EquivalentWidthFit; kinematics are options, and indices have no mass."""
+    return _star_formation(options) + _dust(options) + _emission(options)

@@ -1,14 +1,14 @@
-"""Options of the module that fits broadband photometry: SFHPhotometry (alias GalaxyPhotometry)."""
+"""Options of the module that fits broadband photometry: SFHPhotometry."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from orchestrator.config.dust_options import AbsorptionOptions, EmissionOptions, ForegroundOptions, FreeDustOptions
 from orchestrator.config.option_types import Flag, InputPath, Number, Text
 from orchestrator.config.spectrum_options import (
     AmplitudeOptions,
     CommonOptions,
-    DustOptions,
     NoiseOptions,
     SFHOptions,
     SSPOptions,
@@ -18,7 +18,15 @@ __all__ = ["SFHPhotometryOptions"]
 
 
 class SFHPhotometryOptions(
-    CommonOptions, SSPOptions, DustOptions, NoiseOptions, SFHOptions, AmplitudeOptions
+    FreeDustOptions,
+    ForegroundOptions,
+    EmissionOptions,
+    AbsorptionOptions,
+    CommonOptions,
+    SSPOptions,
+    NoiseOptions,
+    SFHOptions,
+    AmplitudeOptions,
 ):
     """Options of SFHPhotometry: star-formation history and dust from broadband photometry."""
 
@@ -29,3 +37,13 @@ class SFHPhotometryOptions(
     redshift: Number = Field(0.0, gt=-0.1, description="redshift")
     logwave: Flag | None = Field(None, description="deprecated, has no effect")
     a_v_max: Number = Field(5.0, gt=0, description="largest attenuation in V in mag that the fit can reach")
+
+    @model_validator(mode="after")
+    def _independent_bands(self) -> SFHPhotometryOptions:
+        if self.noise_model == "GaussianProcess":
+            msg = (
+                "NoiseModel = GaussianProcess is for spectra; for bands set MultiplicativeNoiseModel, "
+                "AdditiveNoiseModel, JitterNoiseModel or StudentT"
+            )
+            raise ValueError(msg)
+        return self

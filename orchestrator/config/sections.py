@@ -43,9 +43,10 @@ RUNTIME_KEYS = frozenset(
 )
 """Options of [runtime] in CosmoSIS 3.26, and our ``seed``, ``timeout`` (seconds) and ``stock_samplers``."""
 OUTPUT_KEYS = frozenset(
-    ("filename", "format", "delimiter", "lock", "privacy", "blinding-header", "figurename")
+    ("filename", "format", "delimiter", "lock", "privacy", "blinding-header", "figurename", "derived")
 )
-"""Options of [output] in CosmoSIS 3.26, and BESTA's ``figurename``."""
+"""Options of [output] in CosmoSIS 3.26, BESTA's ``figurename``, and our ``derived`` (F: no tables of derived
+quantities and of the star-formation history after the stage)."""
 PIPELINE_KEYS = frozenset(
     (
         "modules",
@@ -218,7 +219,7 @@ def check_output(
     """Check [output] and return it resolved, with the path of the results (without ending rules)."""
     output = lower_case_names("output", options, faults)
     _refuse_unknown("output", output, OUTPUT_KEYS, faults)
-    for name in ("lock", "privacy", "blinding-header"):
+    for name in ("lock", "privacy", "blinding-header", "derived"):
         if name in output:
             output[name] = as_flag(output[name], f"[output] {name}", faults)
     written = output.setdefault("format", "text")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from orchestrator.config.dust_options import DustOptions, ForegroundOptions, FreeDustOptions
+from orchestrator.config.noise_options import NoiseOptions, nuisance_section
 from orchestrator.config.option_types import (
     Arguments,
     Flag,
@@ -21,6 +23,7 @@ from orchestrator.config.option_types import (
     Text,
     Words,
 )
+from orchestrator.config.sfh_options import CosmologyOptions, SFHOptions
 
 __all__ = [
     "AmplitudeOptions",
@@ -65,42 +68,6 @@ class SSPOptions(Options):
     )
 
 
-class CosmologyOptions(Options):
-    """Flat Lambda-CDM cosmology."""
-
-    h0: Number = Field(70.0, gt=0, description="Hubble constant in km/s/Mpc")
-    omega_m: Number = Field(0.28, gt=0, le=1, description="matter density over the critical one")
-    distance_mpc: Number | None = Field(
-        None, gt=0, description="luminosity distance in Mpc, in place of the one of the redshift"
-    )
-
-
-class SFHOptions(CosmologyOptions):
-    """The star-formation history."""
-
-    sfh_model: Text = Field(alias="SFHModel", description="name of the SFH model, for example ExponentialSFH")
-    sfh_args: Arguments = Field((), alias="SFHArgs", description="arguments of the SFH model, as a list")
-    use_transforms: Flag = Field(False, description="latent SFH parameters; only F in this version")
-
-    @model_validator(mode="after")
-    def _no_transforms(self) -> SFHOptions:
-        if self.use_transforms:
-            msg = "use_transforms = T is not in this version; set F and sample the physical parameters"
-            raise ValueError(msg)
-        return self
-
-
-class DustOptions(Options):
-    """A screen of dust in front of the stars."""
-
-    extinction_law: Text | None = Field(
-        None, alias="ExtinctionLaw", description="attenuation law, for example ccm89; no dust if left out"
-    )
-    r_v: Number | None = Field(
-        None, gt=0, description="A_V / E(B-V) of the law; 4.05 for calzetti00 and 3.1 for the others if left out"
-    )
-
-
 class AmplitudeOptions(Options):
     """How the stellar mass is treated."""
 
@@ -110,20 +77,17 @@ class AmplitudeOptions(Options):
     )
 
 
-class NoiseOptions(Options):
-    """A noise model with a sampled parameter."""
-
-    noise_model: Literal["MultiplicativeNoiseModel"] | None = Field(
-        None, alias="NoiseModel", description="samples noise/beta, a factor on the inverse variance"
-    )
-
-
 class SpectrumOptions(Options):
     """The observed spectrum, its range and its masks."""
 
     input_spectrum: InputPath = Field(alias="inputSpectrum", description="file of the spectrum")
     input_spectrum_row: Integer | None = Field(
         None, ge=0, alias="inputSpectrumRow", description="row of the spectrum in a file that stacks several"
+    )
+    input_spectrum_format: Text | None = Field(
+        None,
+        alias="inputSpectrumFormat",
+        description="format as specutils names it (specutils to let it find out); found from the file if left out",
     )
     wl_units: Text = Field("Angstrom", alias="wlUnits", description="unit of the wavelengths in a text file")
     flux_units: Text | None = Field(
@@ -154,9 +118,34 @@ class SpectrumOptions(Options):
     emission_line_half_width: Number = Field(
         600.0, gt=0, description="half width of the mask of an emission line in km/s"
     )
+    mask_lines_file: InputPath | None = Field(
+        None, description="table of further lines to mask: medium, and wavelength with half_width or start with end"
+    )
+    sigma_clip: Number | None = Field(
+        None, gt=0, description="standard deviations at which cosmic rays are clipped, for example 6; not if left out"
+    )
+    sigma_clip_window: Integer = Field(
+        11, ge=11, le=999, description="pixels of the running median of sigma_clip, an odd number"
+    )
+    fit_grid: Literal["native", "log"] = Field(
+        "native", description="fit the observed pixels, or rebin them to steps of velscale, which correlates them"
+    )
     velscale: Number | None = Field(
         None, gt=0, description="step of the model's velocity grid in km/s; from the data if left out"
     )
+    measure_emission_lines: Flag = Field(
+        False, description="after the fit, measure the emission lines and write their table"
+    )
+
+    @model_validator(mode="after")
+    def _clipping_makes_sense(self) -> SpectrumOptions:
+        if self.sigma_clip is None and "sigma_clip_window" in self.model_fields_set:
+            msg = "sigma_clip_window has no effect without sigma_clip; set sigma_clip, for example 6"
+            raise ValueError(msg)
+        if self.sigma_clip_window % 2 == 0:
+            msg = f"sigma_clip_window = {self.sigma_clip_window}; expected an odd number of pixels"
+            raise ValueError(msg)
+        return self
 
 
 class PolynomialOptions(Options):
@@ -174,6 +163,16 @@ class PolynomialOptions(Options):
         description="largest scale in Angstrom that the polynomial follows; raises its lowest degree",
     )
     legendre_clip_first_zero: Flag | None = Field(None, description="deprecated, has no effect")
+    legendre_section: Text = Field(
+        "legendre",
+        description="section of the polynomial's coefficients in the values file; where several modules of a stage "
+        "sample some, each gets its own, legendre_SUFFIX, unless this is given",
+    )
+
+    @field_validator("legendre_section")
+    @classmethod
+    def _legendre_section_can_be(cls, name: str) -> str:
+        return nuisance_section(name)
 
 
 class _SpectralModuleOptions(
@@ -202,6 +201,7 @@ class KinDustOptions(_SpectralModuleOptions):
     @classmethod
     def _derive(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Take the degree from ``legendre_deg``, BESTA's name of it."""
+        given = super()._derive(given)
         degree = given.get("legendre_deg")
         if isinstance(degree, int) and "multiplicative_degree" not in given:
             return {**given, "multiplicative_degree": degree}
@@ -219,8 +219,23 @@ class KinDustOptions(_SpectralModuleOptions):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _what_the_inner_solve_allows(self) -> KinDustOptions:
+        if self.noise_model in ("StudentT", "GaussianProcess"):
+            msg = (
+                f"NoiseModel = {self.noise_model} does not go with template weights that are solved inside; set "
+                "MultiplicativeNoiseModel, AdditiveNoiseModel or JitterNoiseModel, or use FullSpectralFit"
+            )
+            raise ValueError(msg)
+        if "legendre_section" in self.model_fields_set:
+            msg = "legendre_section has no effect here, as the polynomial is solved inside; remove it"
+            raise ValueError(msg)
+        return self
 
-class FullSpectralFitOptions(_SpectralModuleOptions, SFHOptions, AmplitudeOptions):
+
+class FullSpectralFitOptions(
+    FreeDustOptions, ForegroundOptions, _SpectralModuleOptions, SFHOptions, AmplitudeOptions
+):
     """Options of FullSpectralFit: star-formation history, kinematics and dust."""
 
     legendre_mode: Literal["sampled", "profiled"] = Field(
@@ -228,7 +243,7 @@ class FullSpectralFitOptions(_SpectralModuleOptions, SFHOptions, AmplitudeOption
     )
 
 
-class SFHSpectraOptions(_SpectralModuleOptions, SFHOptions, AmplitudeOptions):
+class SFHSpectraOptions(ForegroundOptions, _SpectralModuleOptions, SFHOptions, AmplitudeOptions):
     """Options of SFHSpectra: star-formation history with kinematics and dust fixed."""
 
     legendre_mode: Literal["sampled", "profiled"] = Field(

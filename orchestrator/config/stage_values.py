@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator.config.data_set_sections import own_sections_advice
+from orchestrator.config.dust_options import GalaxyDustOptions
 from orchestrator.config.module_sections import declared_parameters, module_options_of
 from orchestrator.config.priors import check_priors, read_priors
 from orchestrator.config.samplers import known_samplers
@@ -61,7 +63,8 @@ def check_stage_values(stage: Stage) -> list[str]:
     faults = []
     if given is not None:
         source = "section 'values'" if stage.inline_values else str(stage.values_file)
-        faults += check_values(given, declared, source, allow_other_sections=foreign)
+        found = check_values(given, declared, source, allow_other_sections=foreign)
+        faults += found + (own_sections_advice(stage) if found else [])
     values = complete_values(given or default_values(declared), declared)
     faults += _dust_faults(stage, values)
     faults += _walker_faults(stage, values)
@@ -77,13 +80,16 @@ def check_stage_values(stage: Stage) -> list[str]:
 
 def _dust_faults(stage: Stage, values: ValuesFile) -> list[str]:
     """Attenuation beyond the grid that a photometry module prepares."""
-    entry = values.get("dust.extinction", "a_v")
-    return [
-        f"dust.extinction/a_v reaches {entry.upper:g}, but [{name}] prepares it up to a_v_max = "
-        f"{options.a_v_max:g}; raise a_v_max or lower the limit"
-        for name, options in module_options_of(stage).items()
-        if entry is not None and getattr(options, "extinction_law", None) and entry.upper > _a_v_max(options)
-    ]
+    faults = []
+    for name, options in module_options_of(stage).items():
+        section = "dust_attenuation" if isinstance(options, GalaxyDustOptions) else "dust.extinction"
+        entry = values.get(section, "a_v")
+        if entry is not None and getattr(options, "extinction_law", None) and entry.upper > _a_v_max(options):
+            faults.append(
+                f"{section}/a_v reaches {entry.upper:g}, but [{name}] prepares it up to a_v_max = "
+                f"{_a_v_max(options):g}; raise a_v_max or lower the limit"
+            )
+    return faults
 
 
 def _a_v_max(options: object) -> float:

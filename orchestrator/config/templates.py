@@ -10,8 +10,7 @@ from orchestrator.config.values import default_values, render_values
 
 __all__ = ["render_templates", "write_templates"]
 
-_EXAMPLE_FRACTIONS = (0.25, 0.5, 0.75, 0.9)
-"""Mass fractions of the template of FixedMassFracSFH; a stage's own template has the stage's."""
+_EXAMPLE_REDSHIFTS = {"z_min": 0.0, "z_max": 0.5}
 
 
 def render_templates() -> dict[str, str]:
@@ -29,6 +28,8 @@ def render_templates() -> dict[str, str]:
 
 
 def _render(class_name: str, sfh_model: str | None) -> str:
+    from orchestrator.physics.sfh import SFH_MODELS
+
     options: dict[str, object] = {"SSPModel": "PopStar", "ExtinctionLaw": "ccm89"}
     if "input_photometry" in MODULES[class_name].options.model_fields:
         options["inputPhotometry"] = "photometry.txt"
@@ -36,12 +37,18 @@ def _render(class_name: str, sfh_model: str | None) -> str:
         options["inputSpectrum"] = "spectrum.txt"
     if sfh_model is not None:
         options["SFHModel"] = sfh_model
-        options["SFHArgs"] = _EXAMPLE_FRACTIONS if sfh_model == "FixedMassFracSFH" else ()
+        options["SFHArgs"] = SFH_MODELS[sfh_model].example  # a stage's own template has the stage's
     declaration = MODULES[class_name]
+    known = declaration.options.spellings()
+    if "z_max" in known:
+        options |= _EXAMPLE_REDSHIFTS
+    options = {name: value for name, value in options.items() if name.lower() in known}
     declared = declaration.declared_parameters(parse_options(class_name, options))
     title = f"{class_name} with {sfh_model}" if sfh_model else class_name
+    where = "up to redshift 0.5" if "z_max" in known else "at redshift 0"
+    dust = ", with an ExtinctionLaw" if "ExtinctionLaw" in options else ""
     heading = (
-        f"Values of {title}, with an ExtinctionLaw, at redshift 0.\n"
+        f"Values of {title}{dust}, {where}.\n"
         "An entry is `value` (fixed), `lower upper` or `lower start upper`."
     )
     return render_values(default_values(declared), declared, heading)

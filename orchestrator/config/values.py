@@ -169,20 +169,23 @@ def _entry(text: str) -> ValueEntry | str:
 
 
 def default_values(parameters: Iterable[Parameter]) -> ValuesFile:
-    """Return the values file that the declarations stand for."""
+    """Return the values file that the declarations stand for; optional parameters are held at their start."""
     sections: dict[str, dict[str, ValueEntry]] = {}
     for parameter in parameters:
         entry = ValueEntry(parameter.lower, parameter.start, parameter.upper)
+        if parameter.optional:
+            entry = ValueEntry.fixed(parameter.start)
         sections.setdefault(parameter.section, {})[parameter.name] = entry
     return ValuesFile(sections)
 
 
 def complete_values(values: ValuesFile, declared: Iterable[Parameter]) -> ValuesFile:
-    """Add the declared parameters without effect (equal limits) that a values file leaves out."""
+    """Add the optional parameters, and those without effect (equal limits), that a values file leaves out."""
     missing = {
         (parameter.section, parameter.name): ValueEntry.fixed(parameter.start)
         for parameter in declared
-        if parameter.lower == parameter.upper and values.get(parameter.section, parameter.name) is None
+        if (parameter.optional or parameter.lower == parameter.upper)
+        and values.get(parameter.section, parameter.name) is None
     }
     return values.apply(missing)
 
@@ -237,7 +240,7 @@ def _missing_or_idle(values: ValuesFile, parameter: Parameter, source: str) -> s
     key = f"{parameter.section}/{parameter.name}"
     idle = parameter.lower == parameter.upper
     if entry is None:
-        if idle:
+        if idle or parameter.optional:
             return None
         default = ValueEntry(parameter.lower, parameter.start, parameter.upper).text()
         return (

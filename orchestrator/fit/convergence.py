@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.fit.chain import Chain
 
-__all__ = ["Convergence", "convergence"]
+__all__ = ["Convergence", "convergence", "load_estimator"]
 
 LENGTH_IN_AUTOCORRELATION_TIMES = 50.0
 """A Markov chain shorter than this is flagged: not even its autocorrelation time is reliable
@@ -89,6 +89,11 @@ def convergence(chain: Chain) -> Convergence:
         acceptance=_acceptance(steps[burn_in:]),
         converged=bool(np.isfinite(longest) and n_steps >= LENGTH_IN_AUTOCORRELATION_TIMES * longest),
     )
+
+
+def load_estimator() -> None:
+    """Import what `convergence` needs, half a second: for a moment in which this process would only wait."""
+    import emcee.autocorr  # noqa: F401
 
 
 def _autocorrelation_time(steps: NDArray[np.float64]) -> NDArray[np.float64]:

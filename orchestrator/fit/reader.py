@@ -93,9 +93,12 @@ class Reader:
         ChainError
             If it cannot be read.
         """
-        path = Path(path_to_results)
-        chain = read_chain(path)
-        reader = cls(typed_sections(chain), path, embedded_values(chain))
+        return cls.from_chain(read_chain(Path(path_to_results)))
+
+    @classmethod
+    def from_chain(cls, chain: Chain) -> Reader:
+        """Create a reader from a results file that has been read."""
+        reader = cls(typed_sections(chain), chain.path, embedded_values(chain))
         reader.__dict__["chain"] = chain
         return reader
 

@@ -5,7 +5,8 @@
     python -m orchestrator.fit.server DESCRIPTOR
 
 Started by `orchestrator.fit.warm`, its only user. It imports CosmoSIS and the fit's own packages once, then
-forks one child per request; the child becomes `orchestrator.fit.launch`. A user's module file is imported in
+forks one child per request; the child becomes the program of its command, `orchestrator.fit.launch` or
+`orchestrator.report.closing`. A user's module file is imported in
 the child only: what it breaks ends with the child, and an edited file is read anew by the next stage.
 
 Protocol. The socket `DESCRIPTOR` carries one line after the imports, ``{"ready": pid}`` or ``{"unfit":
@@ -36,14 +37,13 @@ from typing import Any
 
 from orchestrator.fit.fork_pool import die_with_parent, load_system_library
 from orchestrator.fit.process import GRACE_SECONDS
-from orchestrator.fit.server_imports import changed_file, import_everything, shadowed_name
+from orchestrator.fit.server_imports import changed_file, import_everything, import_for_figures, shadowed_name
 from orchestrator.fit.server_title import set_title
 
 __all__ = ["main"]
 
-_LAUNCH = "orchestrator.fit.launch"
 _MOST_DESCRIPTORS = 16
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 """How often the parent is looked at, in case a third process holds the other end of the socket."""
 _REQUEST_SECONDS = 10.0
 
@@ -154,6 +154,7 @@ class Server:
         self.runs: list[Run] = []
         self.open = True
         self.terminated = False
+        self.imported_for_figures = False
         self.wake, self.waker = socket.socketpair()
         self.wake.setblocking(False)
         self.waker.setblocking(False)
@@ -171,6 +172,8 @@ class Server:
         signal.set_wakeup_fd(self.waker.fileno())
         while self.open or self.runs:
             ready = self._wait()
+            if not ready and self.runs:
+                self._import_for_figures()
             self._look_after_runs(ready)
             if self.terminated or os.getppid() != self.parent:
                 self._close()
@@ -181,6 +184,14 @@ class Server:
                 if request is not None:
                     return request
         return None
+
+    def _import_for_figures(self) -> None:
+        """Import, while a stage runs, what its figures need; the first stage should not wait for it."""
+        if not self.imported_for_figures:
+            self.imported_for_figures = True
+            self.stamps |= import_for_figures()
+            gc.collect()
+            gc.freeze()
 
     def _terminate(self, number: int, frame: Any) -> None:
         del number, frame
@@ -319,12 +330,12 @@ def _report_end(run: Run) -> None:
 
 
 def become_stage(request: Request) -> None:
-    """Turn this forked process into the sampler process of a request, as if it had been started from a shell.
+    """Turn this forked process into the process of a request, as if it had been started from a shell.
 
     Raises
     ------
     SystemExit
-        With the launcher's exit code.
+        With the program's exit code.
     """
     os.dup2(request.log, 1)
     os.dup2(request.log, 2)
@@ -334,15 +345,15 @@ def become_stage(request: Request) -> None:
         os.set_inheritable(descriptor, True)
     os.environ.clear()
     os.environ.update(request.environment)
-    arguments = list(request.command[request.command.index(_LAUNCH) + 1 :])
+    program, *arguments = request.command[request.command.index("-m") + 1 :]
     if shadowed_name(arguments[0]):
         # CosmoSIS imports a module file by its bare name, and would be given the package of that name.
         os.execv(request.command[0], request.command)
     set_title(request.command)
     random.seed()  # every child has inherited the same state
     importlib.invalidate_caches()
-    sys.argv = [_LAUNCH, *arguments]
-    runpy.run_module(_LAUNCH, run_name="__main__", alter_sys=True)
+    sys.argv = [program, *arguments]
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["changed_file", "import_everything", "shadowed_name"]
+__all__ = ["changed_file", "import_everything", "import_for_figures", "shadowed_name"]
 
 Stamps = dict[str, tuple[int, int]]
 
@@ -48,6 +48,14 @@ _MODULES = (
 )
 
 
+_FOR_FIGURES = (
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "orchestrator.fit.reader",
+    "orchestrator.fit.stage_result",
+)
+
+
 def import_everything() -> Stamps:
     """Import what the stages need, and load the compiled kernels that are in numba's cache.
 
@@ -64,13 +72,31 @@ def import_everything() -> Stamps:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     for name in _PACKAGES:
-        package = importlib.import_module(name)
-        for entry in pkgutil.iter_modules(package.__path__, f"{name}."):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(entry.name)
+        _import_all_of(name)
     for module in list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("orchestrator.physics."):
             _load_kernels(module)
+    return _stamps_of_imported(before)
+
+
+def import_for_figures() -> Stamps:
+    """Import what the figures of a stage need; return the stamps as `import_everything` does."""
+    before = _stamps(_own_files())
+    for name in _FOR_FIGURES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    _import_all_of("orchestrator.report")
+    return _stamps_of_imported(before)
+
+
+def _import_all_of(name: str) -> None:
+    package = importlib.import_module(name)
+    for entry in pkgutil.iter_modules(package.__path__, f"{name}."):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(entry.name)
+
+
+def _stamps_of_imported(before: Stamps) -> Stamps:
     files = {name: module.__file__ for name, module in list(sys.modules.items()) if _has_file(module)}
     ours = {file: before[file] for file in files.values() if file in before}
     return _stamps(file for name, file in files.items() if "." not in name and file) | ours

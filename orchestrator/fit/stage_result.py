@@ -6,21 +6,27 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ChainError
 from orchestrator.fit.best_fit import BestFit
 from orchestrator.fit.chain import Chain, read_chain
+from orchestrator.fit.derived_parameters import DerivedParameters, FormationHistoryBands, tables_match
 from orchestrator.fit.embedded import embedded_sections
 from orchestrator.fit.handover_record import Handover, Update
 from orchestrator.fit.runner import RunRecord
 from orchestrator.fit.summary import ResultsSummary, summarize_results
+from orchestrator.forward_model.goodness import Goodness
 from orchestrator.stage import ModuleSection, Stage, StagePaths
 
-__all__ = ["StageResult", "load_run", "stage_result"]
+__all__ = ["Products", "StageResult", "load_run", "read_products", "stage_result"]
 
 logger = logging.getLogger(__name__)
+
+_Table = TypeVar("_Table", DerivedParameters, FormationHistoryBands)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class StageResult:
         What is not to be taken at face value, from the chain and from the modules; empty if all is well.
     figures : Mapping of str to Path
         Module to its figure.
+    goodness : Mapping of str to Goodness
+        Module to chi2 and numbers of data and free parameters at the best fit.
     """
 
     stage: Stage
@@ -53,11 +61,30 @@ class StageResult:
     handover: Handover
     flags: tuple[str, ...] = ()
     figures: Mapping[str, Path] = field(default_factory=dict)
+    goodness: Mapping[str, Goodness] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Name of the stage."""
         return self.stage.name
+
+    @cached_property
+    def derived(self) -> DerivedParameters | None:
+        """Masses, rates, ages and metallicities with their errors; None for a stage without stars that form."""
+        path = self.stage.paths.derived_parameters
+        return self._if_of_this_chain(DerivedParameters.read(path)) if path.is_file() else None
+
+    @cached_property
+    def formation_history(self) -> FormationHistoryBands | None:
+        """The reconstructed star-formation history; None for a stage without one."""
+        path = self.stage.paths.formation_history
+        return self._if_of_this_chain(FormationHistoryBands.read(path)) if path.is_file() else None
+
+    def _if_of_this_chain(self, table: _Table) -> _Table | None:
+        if self.chain is None or self.best_fit is None:
+            return None
+        known = tables_match(table.meta, self.best_fit.log_posterior, self.chain.n_rows)
+        return table if known else None
 
 
 def stage_result(stage: Stage, run: RunRecord, handover: Handover) -> StageResult:
@@ -129,9 +156,43 @@ def load_run(path: str | Path) -> StageResult:
     if not chain.finite.any():
         return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
     summary = summarize_results(chain)
-    figures = {name: paths.figure(name) for name in names if paths.figure(name).is_file()}
+    products = read_products(paths)
+    figures = {name: paths.figure(name) for name in names if paths.figure(name).is_file()} | products.figures
+    flags = summary.flags + _module_flags(chain)
     return StageResult(
-        stage, run, chain, summary.best_fit, summary, handover, summary.flags + _module_flags(chain), figures
+        stage, run, chain, summary.best_fit, summary, handover, flags, figures, products.goodness
+    )
+
+
+@dataclass(frozen=True)
+class Products:
+    """What was made beside the chain of a stage.
+
+    Attributes
+    ----------
+    figures : dict of str to Path
+        Module to its figure.
+    goodness : dict of str to Goodness
+    problems : tuple of str
+        What could not be made, and why.
+    """
+
+    figures: dict[str, Path] = field(default_factory=dict)
+    goodness: dict[str, Goodness] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def read_products(paths: StagePaths) -> Products:
+    """Read the list of what was made; nothing where there is none. Figures that have gone are left out."""
+    try:
+        record = json.loads(paths.products.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Products()
+    figures = {name: Path(path) for name, path in record.get("figures", {}).items()}
+    return Products(
+        {name: path for name, path in figures.items() if path.is_file()},
+        {name: Goodness(**numbers) for name, numbers in record.get("goodness", {}).items()},
+        tuple(record.get("problems", ())),
     )
 
 

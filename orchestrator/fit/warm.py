@@ -30,14 +30,15 @@ from orchestrator.fit.process import (
 )
 from orchestrator.fit.server_link import ServerLink, Unavailable, follow, import_environment
 
-__all__ = ["SWITCH", "run_warm", "server_process", "start_server", "stop_server"]
+__all__ = ["PROGRAMS", "SWITCH", "run_warm", "server_process", "start_server", "stop_server"]
 
 logger = logging.getLogger(__name__)
 
 SWITCH = "ORCHESTRATOR_WARM_STAGES"
 """Environment variable; 0 starts every sampler process from scratch."""
 
-_LAUNCH = "orchestrator.fit.launch"
+PROGRAMS = ("orchestrator.fit.launch", "orchestrator.report.closing")
+"""What a child of the server can become: the samplers of a stage, and its figures and tables."""
 
 
 def run_warm(
@@ -98,7 +99,7 @@ def run_warm(
 def start_server() -> None:
     """Let the server begin its imports while this process does something else; the first stage starts it anyway."""
     environment = sampler_environment()
-    if _why_cold([sys.executable, "-P", "-m", _LAUNCH], environment) is None:
+    if _why_cold([sys.executable, "-P", "-m", PROGRAMS[0]], environment) is None:
         with contextlib.suppress(Unavailable):
             _client.begin(environment)
 
@@ -115,7 +116,8 @@ def server_process() -> int | None:
 
 def _why_cold(command: Sequence[str], environment: dict[str, str]) -> str | None:
     """Say why a command does not start warm; empty if that needs no words, None if it does start warm."""
-    if list(command[:4]) != [sys.executable, "-P", "-m", _LAUNCH] or environment.get(SWITCH, "1") == "0":
+    ours = list(command[:3]) == [sys.executable, "-P", "-m"] and command[3] in PROGRAMS
+    if not ours or environment.get(SWITCH, "1") == "0":
         return ""
     if sys.platform != "linux":
         return "warm processes need Linux"

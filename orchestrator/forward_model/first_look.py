@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.config.redshift_options import SpectraRedshiftFitOptions
 from orchestrator.forward_model.pixels import fitted_pixels, model_grid
+from orchestrator.forward_model.redshift_setup import look_at_redshift_spectrum
 from orchestrator.forward_model.spectrum_fit import library_of, observed_spectrum, selected_pixels
 
 __all__ = ["look_at_spectrum"]
@@ -25,6 +27,9 @@ def look_at_spectrum(options: Any) -> None:
     DataError, LibraryError
         If it cannot be read or no pixel is left.
     """
+    if isinstance(options, SpectraRedshiftFitOptions):
+        look_at_redshift_spectrum(options)
+        return
     spectrum = observed_spectrum(options)
     keep = selected_pixels(options, spectrum)
     library = library_of(options)

@@ -71,6 +71,7 @@ def fix_kinematics_and_dust(
         dust_is_fixed=dust,
         parabola_table=table,
         make_exact=make_exact,
+        foreground=None,
     )
 
 

@@ -21,6 +21,7 @@ from orchestrator.forward_model.kinematic_resolution import KinematicResolution
 from orchestrator.forward_model.pixels import FittedPixels, ModelGrid
 from orchestrator.physics.convolved_templates import TemplateBank, convolve_and_project, convolved_products
 from orchestrator.physics.losvd import LOWEST_H4, losvd_rfft
+from orchestrator.physics.noise_models import LARGEST_EXPONENT, NoiseModel
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.template_weights import (
     Coefficients,
@@ -60,7 +61,7 @@ class KinematicsFit:
     mass_fractions : ndarray, shape (n_points, n_met, n_age), or None
         Share of each SSP in the mass formed; it has a meaning only for a library with a mass scale.
     chi2 : ndarray, shape (n_points,)
-        With the errors as given, whatever ``noise/beta`` is.
+        With the errors as given, whatever ``noise/beta`` is; with those of the noise model where there is one.
     n_good : int
         Number of fitted pixels.
     """
@@ -76,7 +77,7 @@ class KinematicsFit:
 
 @dataclass(frozen=True)
 class KinematicPoint:
-    """Parameters of one model: km/s, km/s, none, none, mag, and the factor on the inverse variance."""
+    """Parameters of one model: km/s, km/s, none, none, mag, the factor on the inverse variance, further noise."""
 
     los_vel: float
     los_sigma: float
@@ -84,13 +85,17 @@ class KinematicPoint:
     los_h4: float
     a_v: float = 0.0
     beta: float = 1.0
+    log10_jitter: float = 0.0
+    fractional: float = 0.0
 
     @property
     def is_valid(self) -> bool:
         """Whether the point lies in the support of the model."""
         values = (self.los_vel, self.los_sigma, self.los_h3, self.los_h4, self.a_v, self.beta)
+        noise = (self.log10_jitter, self.fractional)
         in_range = self.los_sigma >= 0 and self.los_h4 > LOWEST_H4 and self.a_v >= 0 and self.beta > 0
-        return in_range and bool(np.all(np.isfinite(values)))
+        in_range &= self.fractional >= 0 and abs(self.log10_jitter) < LARGEST_EXPONENT
+        return in_range and bool(np.all(np.isfinite((*values, *noise))))
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ class KinematicsModel:
         Mean of each SSP over the fitted range in the unit of the library.
     n_met, n_age : int
         Shape of the library.
+    noise : NoiseModel or None
+        Where ``noise/log10_jitter`` or ``noise/fractional`` are parameters; None where at most ``beta`` is.
     """
 
     pixels: FittedPixels
@@ -155,6 +162,7 @@ class KinematicsModel:
     template_means: FloatArray = field(repr=False)
     n_met: int
     n_age: int
+    noise: NoiseModel | None = field(default=None, repr=False)
 
     def log_likelihood(self, parameters: ParameterValues) -> FloatArray:
         """Evaluate the log-likelihood with the weights solved inside.
@@ -211,7 +219,8 @@ class KinematicsModel:
             polynomial.append(1.0 + found.multiplicative @ self.multiplicative_covered)
             additive.append(found.additive @ self.additive_covered)
             flux.append(starlight * polynomial[-1] + additive[-1])
-            chi2.append(solution.chi2 / (point.beta if self.prior is not None else 1.0))
+            in_whitening = self.prior is not None and self.noise is None
+            chi2.append(solution.chi2 / (point.beta if in_whitening else 1.0))
             all_weights = np.zeros(len(self.column_norms))
             all_weights[members] = found.templates
             weights.append(all_weights)
@@ -238,7 +247,8 @@ class KinematicsModel:
             h4 = parameters.get(("kinematics", "los_h4"), zero)
         a_v = parameters.get(("dust.extinction", "a_v"), zero) if self.dust is not None else zero
         beta = parameters.get(("noise", "beta"), one)
-        rows = zip(v, sigma, h3, h4, a_v, beta, strict=True)
+        jitter, fractional = (parameters.get(("noise", name), zero) for name in ("log10_jitter", "fractional"))
+        rows = zip(v, sigma, h3, h4, a_v, beta, jitter, fractional, strict=True)
         return [KinematicPoint(*(float(value) for value in row)) for row in rows]
 
     def _log_likelihood(self, point: KinematicPoint) -> float:
@@ -248,10 +258,39 @@ class KinematicsModel:
         if not solution.converged:
             # Far from any acceptable model only; the best model of a fit is checked in model_flux.
             logger.debug("the template weights did not settle at %s; chi2 %.3f", point, solution.chi2)
+        if self.noise is not None:
+            log_variance = np.log(2 * np.pi * self.variance(point)).sum()
+            return float(-0.5 * (log_variance + solution.chi2) + solution.log_evidence_ratio)
         normalisation = self.pixels.log_normalisation + 0.5 * len(self.whitening) * np.log(point.beta)
         # Without a prior the best weights do not depend on beta and are found with the errors as given.
         factor = point.beta if self.prior is None else 1.0
         return float(normalisation - 0.5 * factor * solution.chi2 + solution.log_evidence_ratio)
+
+    def variance(
+        self, point: KinematicPoint, at: tuple[FloatArray, FloatArray] | None = None
+    ) -> FloatArray:
+        """Return the variance of the noise, shape (n_good,), or of other pixels (see :meth:`NoiseModel.variance`)."""
+        assert self.noise is not None
+        values = {name: np.array([getattr(point, name)]) for name in self.noise.parameters}
+        return self.noise.variance(values, 1, at)[0]
+
+    def noise_scale(self, parameters: ParameterValues, uncertainty: FloatArray) -> FloatArray:
+        """Return the factor on the stated errors of all covered pixels that the noise means, shape (n_covered,).
+
+        Parameters
+        ----------
+        parameters : mapping of (section, name) to ndarray, shape (1,)
+        uncertainty : ndarray, shape (n_covered,)
+            As stated.
+        """
+        (point,) = self._points(parameters)
+        if self.noise is None:
+            return np.full(len(uncertainty), point.beta**-0.5)
+        covered, good = np.flatnonzero(self.pixels.covered), np.flatnonzero(self.pixels.good_pixels)
+        usable = np.isfinite(uncertainty) & (uncertainty > 0)
+        stated = np.where(usable, uncertainty, 1.0)
+        level = np.interp(covered, good, self.noise.level)
+        return np.where(usable, np.sqrt(self.variance(point, (stated**2, level))) / stated, 1.0)
 
     def _losvd(self, point: KinematicPoint) -> NDArray[np.complex128]:
         kernel = losvd_rfft(
@@ -270,7 +309,11 @@ class KinematicsModel:
         additive = self.additive
         if self.dust is not None:
             start = self._dimmed_start(point.a_v)
-        if self.prior is not None:
+        column_norms = self.column_norms
+        if self.noise is not None:
+            whitening = self.variance(point) ** -0.5
+            column_norms = column_norms * (whitening.mean() / self.whitening.mean())
+        elif self.prior is not None:
             whitening = whitening * np.sqrt(point.beta)
         data = self.pixels.flux * whitening
         additive = additive * whitening
@@ -294,7 +337,7 @@ class KinematicsModel:
             self.pool,
             columns=lambda members: columns(self.bank.transforms[members]),
             prices=prices,
-            column_norms=self.column_norms,
+            column_norms=column_norms,
         )
 
     def _dimmed_start(self, a_v: float) -> Coefficients:

@@ -34,6 +34,7 @@ _LEAST_CLASS, _BRIGHT_CLASS = 16, 256
 _SEED = 20240917
 _DIM = 2.0  # mag of A_V, reddening as wavelength^-1.3, in the second check
 _N_GAPS, _GAP_FRACTION = 12, 0.06  # masked pixels in the second check
+_ROWS = 512
 _STEP = 1.08  # of the rank, when fresh draws show that it does not suffice
 
 
@@ -98,7 +99,9 @@ def population_basis(
     # Everything below happens in an orthonormal frame of the templates, exact and ten times smaller.
     scale = np.abs(templates).mean(axis=1)
     scale[scale == 0] = 1.0
-    frame, triangle = linalg.qr((templates / scale[:, None]).T, mode="economic", check_finite=False)
+    scaled = (templates / scale[:, None]).T  # in Fortran's order, so that the factorisation takes its place
+    frame, triangle = linalg.qr(scaled, mode="economic", overwrite_a=True, check_finite=False)
+    del scaled
     in_frame = scale[:, None] * triangle.T
     training = _normalised(_draws(population, N_TRAINING, rng, True) @ in_frame, frame)
     _, _, directions = linalg.svd(training, full_matrices=False, check_finite=False)
@@ -196,7 +199,11 @@ def _normalised(in_frame: FloatArray, frame: FloatArray) -> FloatArray:
 
 
 def _metric(frame: FloatArray, weight: FloatArray) -> FloatArray:
-    return np.asarray((frame.T * weight) @ frame)
+    total = np.zeros((frame.shape[1], frame.shape[1]))
+    for start in range(0, len(frame), _ROWS):  # in parts: the weighted frame is as large as the library
+        part = frame[start : start + _ROWS]
+        total += (part.T * weight[start : start + _ROWS]) @ part
+    return total
 
 
 def _noise_shapes(wavelength: FloatArray, rng: np.random.Generator) -> list[FloatArray]:

@@ -19,8 +19,12 @@ from orchestrator.config.spectrum_options import (
     SpectrumOptions,
     SSPOptions,
 )
-from orchestrator.errors import ConfigError, DataError
+from orchestrator.errors import ConfigError
+from orchestrator.forward_model.data_noise import only_beta, pixel_noise
+from orchestrator.forward_model.dust_model import foreground_transmission, prepare_dust_model
+from orchestrator.forward_model.general_spectrum import Dust, GeneralSpectrumModel
 from orchestrator.forward_model.kinematic_resolution import KinematicResolution, kinematic_resolution
+from orchestrator.forward_model.observed_spectrum import observed_spectrum, selected_pixels
 from orchestrator.forward_model.pixels import FittedPixels, ModelGrid, fitted_pixels, model_grid
 from orchestrator.forward_model.prepared_templates import prepare_templates
 from orchestrator.forward_model.stellar_population import StellarPopulation
@@ -29,15 +33,14 @@ from orchestrator.forward_model.stellar_spectrum import (
     fix_kinematics_and_dust,
     prepare_stellar_spectrum,
 )
-from orchestrator.observation.masks import keep_emission_lines, keep_sky_lines, keep_telluric
-from orchestrator.observation.read_spectrum import read_spectrum, read_two_columns
+from orchestrator.observation.read_spectrum import read_two_columns
 from orchestrator.observation.spectrum import Spectrum
 from orchestrator.physics.attenuation import attenuation_curve
 from orchestrator.physics.constants import CM_PER_MEGAPARSEC, SOLAR_LUMINOSITY
 from orchestrator.physics.cosmology import age_of_universe, luminosity_distance_cm
-from orchestrator.physics.sfh import build_sfh
 from orchestrator.ssp_libraries.library import SSPLibrary
 from orchestrator.ssp_libraries.load import load_library
+from orchestrator.ssp_libraries.mass_scale import warn_without_mass_scale
 
 __all__ = ["SpectrumFit", "flux_per_luminosity", "observed_spectrum", "prepare_spectrum_fit", "selected_pixels"]
 
@@ -55,75 +58,20 @@ class SpectrumFit:
     Attributes
     ----------
     spectrum : Spectrum
-    model : StellarSpectrumModel
+    model : StellarSpectrumModel or GeneralSpectrumModel
+        The general one where an option asks for what the plain one cannot express.
     resolution : KinematicResolution
         What dispersion data and templates can show.
     """
 
     spectrum: Spectrum
-    model: StellarSpectrumModel
+    model: StellarSpectrumModel | GeneralSpectrumModel
     resolution: KinematicResolution
 
     @property
     def covered_wavelength(self) -> FloatArray:
         """Rest wavelength of the pixels that the model covers, Angstrom, shape (n_covered,)."""
         return self.spectrum.rest_wavelength[self.model.pixels.covered]
-
-
-def observed_spectrum(options: SpectrumOptions) -> Spectrum:
-    """Read the spectrum that the options name.
-
-    Raises
-    ------
-    DataError
-        If the file, its units or its pixels cannot be used.
-    """
-    return read_spectrum(
-        options.input_spectrum,
-        row=options.input_spectrum_row,
-        wl_units=options.wl_units,
-        flux_units=options.flux_units,
-        medium=options.wl_medium,
-        mask=options.mask,
-        lsf=options.lsf,
-        redshift=options.redshift,
-    )
-
-
-def selected_pixels(options: SpectrumOptions, spectrum: Spectrum) -> NDArray[np.bool_]:
-    """Return which pixels the range and the masks of the options keep, shape (n_wave,).
-
-    Raises
-    ------
-    DataError
-        If the range holds no pixel of the spectrum, or nothing good is left.
-    """
-    rest = spectrum.rest_wavelength
-    keep = np.ones(len(rest), dtype=bool)
-    if options.wl_range is not None:
-        low, high = options.wl_range
-        keep &= (rest >= low) & (rest <= high)
-        if not keep.any():
-            msg = (
-                f"wlRange {low:g}-{high:g} A (rest frame) holds no pixel of {options.input_spectrum}, which covers "
-                f"{rest[0]:.1f}-{rest[-1]:.1f} A at redshift {spectrum.redshift:g}"
-            )
-            raise DataError(msg)
-    if options.mask_emission_lines:
-        keep &= keep_emission_lines(
-            spectrum.wavelength, redshift=spectrum.redshift, half_width_kms=options.emission_line_half_width
-        )
-    if options.mask_sky_lines:
-        keep &= keep_sky_lines(spectrum.wavelength, pad=options.sky_line_pad)
-    if options.mask_telluric:
-        keep &= keep_telluric(spectrum.wavelength, pad=options.telluric_pad)
-    if not (keep & spectrum.good_pixels).any():
-        msg = (
-            f"range and masks leave no good pixel of {options.input_spectrum}: {int(spectrum.good_pixels.sum())} of "
-            f"{len(rest)} pixels are good and {int(keep.sum())} are kept; widen wlRange or the masks"
-        )
-        raise DataError(msg)
-    return keep
 
 
 def flux_per_luminosity(redshift: float, h0: float, omega_m: float, distance_mpc: float | None) -> float:
@@ -180,7 +128,7 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
     """
     spectrum = observed_spectrum(options)
     keep = selected_pixels(options, spectrum)
-    library = with_ssp_lsf(library_of(options), options)
+    library = with_ssp_lsf(warn_without_mass_scale(library_of(options)), options)
     name = options.input_spectrum.name
     rest = spectrum.rest_wavelength
     template_range = (float(library.wavelength[0]), float(library.wavelength[-1]))
@@ -188,22 +136,25 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
     grid = model_grid(rest[inside[0] : inside[-1] + 1], options.velscale, template_range, name)
     pixels = fitted_pixels(spectrum, keep, grid, name)
     today = float(age_of_universe(options.redshift, options.h0, options.omega_m))
-    sfh = build_sfh(options.sfh_model, list(options.sfh_args), today)
+    sfh = options.history(today)
     population = StellarPopulation.of_library(sfh, library)
+    covered = rest[pixels.covered]
+    ages = np.tile(library.log10_age_yr, len(library.metallicity))
+    dust: Dust | None = prepare_dust_model(options, ages, pixels.wavelength, covered, options.redshift)
     templates = prepare_templates(
         library,
         grid,
         lsf_fwhm=data_lsf_on(grid.wavelength, spectrum),
-        compression_error=options.ssp_compression_error,
+        # The light of young and of old stars alone is none of the histories that a basis is made for.
+        compression_error=0.0 if dust is not None and dust.young is not None else options.ssp_compression_error,
         population=population,
         signal_to_noise=_signal_to_noise(pixels, grid, options),
     )
-    covered = rest[pixels.covered]
     model = prepare_stellar_spectrum(
         population,
         pixels,
         templates,
-        attenuation=dust_curves(options, pixels.wavelength, covered),
+        attenuation=dust_curves(options, pixels.wavelength, covered) if dust is None else None,
         legendre_degree=options.legendre_deg,
         legendre_bounds=options.legendre_bounds,
         legendre_scale=options.legendre_scale,
@@ -213,18 +164,40 @@ def prepare_spectrum_fit(options: FullSpectralFitOptions | SFHSpectraOptions) ->
         flux_per_luminosity=flux_per_luminosity(
             options.redshift, options.h0, options.omega_m, options.distance_mpc
         ),
-        sampled_noise=options.noise_model is not None,
+        sampled_noise=options.noise_model is not None and only_beta(options),
+        foreground=_foreground(options, spectrum, pixels),
     )
     if isinstance(options, SFHSpectraOptions):
         model = _with_fixed_kinematics(model, options)
     resolution = kinematic_resolution(spectrum, library, pixels.wavelength)
-    return SpectrumFit(spectrum=spectrum, model=model, resolution=resolution)
+    if dust is None and only_beta(options):
+        return SpectrumFit(spectrum=spectrum, model=model, resolution=resolution)
+    return SpectrumFit(spectrum, _general(model, options, spectrum, dust), resolution)
+
+
+def _foreground(
+    options: SpectrumOptions, spectrum: Spectrum, pixels: FittedPixels
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return what the dust of the Galaxy lets pass on the fitted and on the covered pixels."""
+    passed = foreground_transmission(options, spectrum.wavelength)
+    return None if passed is None else (passed[pixels.good_pixels], passed[pixels.covered])
 
 
 def _signal_to_noise(pixels: FittedPixels, grid: ModelGrid, options: NoiseOptions) -> float:
     """Return the root-mean-square ratio per pixel of the grid; room for a sampled factor of 4 on the weights."""
     total = float((pixels.flux**2 * pixels.inverse_variance).sum())
     return float(np.sqrt(total / len(grid.wavelength))) * (1.0 if options.noise_model is None else 2.0)
+
+
+def _general(
+    base: StellarSpectrumModel, options: NoiseOptions, spectrum: Spectrum, dust: Dust | None
+) -> GeneralSpectrumModel:
+    """Return the model for noise or dust that the plain one cannot express."""
+    pixels = base.pixels
+    noise = pixel_noise(options, pixels, spectrum.redshift)
+    covered = spectrum.rest_wavelength[pixels.covered]
+    level = np.interp(covered, pixels.wavelength, noise.level)
+    return GeneralSpectrumModel(base=replace(base, parabola_table=None), noise=noise, covered_level=level, dust=dust)
 
 
 def _with_fixed_kinematics(model: StellarSpectrumModel, options: SFHSpectraOptions) -> StellarSpectrumModel:

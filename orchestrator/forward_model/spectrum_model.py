@@ -70,6 +70,8 @@ class StellarSpectrumModel:
         Where `coefficients` serve; histories outside are computed with the exact templates.
     make_exact : callable or None
         Returns this model with exact templates; None where it has them.
+    foreground : (ndarray, ndarray), shape (n_good,) and (n_covered,), or None
+        What the dust of the Galaxy lets pass; None without it, and where it is part of `fixed_basis`.
     attenuation_good, attenuation_covered : ndarray
         A(lambda) / A_V on the fitted and on all covered pixels; None without dust.
     polynomials : ndarray, shape (degree + 1, n_good); polynomials_covered likewise
@@ -112,6 +114,7 @@ class StellarSpectrumModel:
     parabola_table: FloatArray | None = field(default=None, repr=False)
     ranges: DrawnRanges = ()
     make_exact: Callable[[], StellarSpectrumModel] | None = field(default=None, repr=False)
+    foreground: tuple[FloatArray, FloatArray] | None = field(default=None, repr=False)
 
     @cached_property
     def exact(self) -> StellarSpectrumModel:
@@ -129,6 +132,14 @@ class StellarSpectrumModel:
     def dust_blocks(self) -> DustBlocks:
         """The attenuation of the fitted pixels, in blocks."""
         return dust_blocks(self.attenuation_good, len(self.pixels.flux))
+
+    @cached_property
+    def sum_weights(self) -> tuple[FloatArray, FloatArray]:
+        """What the products of a model with the data and with itself are weighted with, shape (n_good,) each."""
+        if self.foreground is None:
+            return self.weighted_data, self.pixels.inverse_variance
+        passed = self.foreground[0]
+        return passed * self.weighted_data, passed**2 * self.pixels.inverse_variance
 
     @cached_property
     def coefficients_differ(self) -> bool:
@@ -242,6 +253,8 @@ class StellarSpectrumModel:
         else:
             projection = self.pixels.to_covered if covered else self.pixels.to_good
             flux = apply_projection(projection, self._convolved(parameters, coefficients))
+        if self.foreground is not None:
+            flux *= self.foreground[1 if covered else 0]
         curve = self.attenuation_covered if covered else self.attenuation_good
         if curve is not None and not self.dust_is_fixed:
             exponent = (-0.4 * np.log(10.0)) * parameters["dust.extinction", "a_v"]
@@ -303,7 +316,7 @@ class StellarSpectrumModel:
         if self.polynomial_mode == "sampled":
             factor = 1 + self._sampled_coefficients(parameters) @ self.polynomials[1:]
         return slope_and_curvature(
-            spectra, projection, a_v, self.dust_blocks, factor, self.weighted_data, pixels.inverse_variance
+            spectra, projection, a_v, self.dust_blocks, factor, *self.sum_weights
         )
 
     def _solve(self, own: Parabola, before: Parabola, parameters: ParameterValues) -> AmplitudeSolution:

@@ -41,6 +41,7 @@ def prepare_stellar_spectrum(
     amplitude_mode: str,
     flux_per_luminosity: float,
     sampled_noise: bool,
+    foreground: tuple[FloatArray, FloatArray] | None = None,
 ) -> StellarSpectrumModel:
     """Assemble the model from its prepared parts.
 
@@ -54,6 +55,8 @@ def prepare_stellar_spectrum(
         Largest scale that the polynomials follow, Angstrom (see :func:`legendre_degrees`).
     covered_wavelength : ndarray, shape (n_covered,)
         Rest wavelength of all pixels that the grid covers, Angstrom.
+    foreground : (ndarray, ndarray), optional
+        What the dust of the Galaxy lets pass on the fitted and on the covered pixels.
     """
     grid = templates.grid
     bounds = legendre_bounds or (float(pixels.wavelength[0]), float(pixels.wavelength[-1]))
@@ -81,5 +84,6 @@ def prepare_stellar_spectrum(
         log_normalisation=pixels.log_normalisation,
         weighted_data_square=float((weighted * pixels.flux).sum()),
         weighted_data=weighted,
+        foreground=foreground,
     )
     return with_templates(model, templates)

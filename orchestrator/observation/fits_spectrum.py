@@ -63,6 +63,12 @@ def read_fits(path: Path, row: int | None) -> FileContent:
             if {"WAVE", "FLUX", "IVAR"} <= names:
                 return _read_stack(file, path, row)
             table = _spectrum_table(file)
+            if not _looks_like_a_spectrum(table):
+                from orchestrator.observation.specutils_spectrum import identified_by_specutils
+
+                content = identified_by_specutils(path, row)
+                if content is not None:
+                    return content
             if table is None:
                 found = ", ".join(unit.name or "(unnamed)" for unit in file)
                 msg = (
@@ -70,7 +76,8 @@ def read_fits(path: Path, row: int | None) -> FileContent:
                     "wavelength, "
                     "flux and error columns, an SDSS 'spec' file, a stack with WAVE, FLUX and IVAR, or a "
                     "DESI "
-                    "coadd (a file that was cut short has lost extensions)"
+                    "coadd (a file that was cut short has lost extensions); with specutils installed, any format "
+                    "that it knows"
                 )
                 raise DataError(msg)
             return _read_table(file, table, path, row)
@@ -103,15 +110,44 @@ def _read_stack(file: Any, path: Path, row: int | None) -> FileContent:
         uncertainty=inverse_variance_to_error(np.atleast_2d(file["IVAR"].data)[index]),
         name=f"{path.name} row {index}",
         good_pixels=good,
-        lsf_fwhm=_fwhm_of_resolution(wavelength, np.atleast_2d(file["SRES"].data)[index])
-        if "SRES" in file
-        else None,
+        lsf_fwhm=_stack_lsf(file, wavelength, index),
         wavelength_unit="Angstrom",
         flux_unit=file["FLUX"].header.get("BUNIT") or _SURVEY_FLUX_UNIT,
         medium="vacuum",
         redshift=float(np.atleast_1d(file["Z"].data)[index]) if "Z" in file else None,
         meta={"format": "stack", "row": index},
     )
+
+
+def _stack_lsf(file: Any, wavelength: NDArray[np.float64], index: int) -> NDArray[np.float64] | None:
+    """Return the FWHM [Angstrom] from the first that the file has of what MaNGA's files state.
+
+    ``LSFPRE`` and ``LSFPOST`` (``PREDISP`` and ``DISP`` in older releases) are standard deviations in
+    Angstrom before and after the integration over pixels; the model integrates over pixels itself, so the
+    former is right. ``SRES`` is wavelength over FWHM of each spectrum, ``SPECRES`` that of all of them.
+    """
+    for name in ("LSFPRE", "PREDISP", "LSFPOST", "DISP"):
+        if name in file:
+            sigma = _plain(np.atleast_2d(file[name].data)[index])
+            known = np.isfinite(sigma) & (sigma > 0.0)
+            if known.any():
+                return FWHM_PER_SIGMA * np.interp(wavelength, wavelength[known], sigma[known])
+    for name in ("SRES", "SPECRES"):
+        if name in file:
+            values = np.atleast_2d(file[name].data)
+            return _fwhm_of_resolution(wavelength, values[index if len(values) > 1 else 0])
+    return None
+
+
+def _looks_like_a_spectrum(table: Any) -> bool:
+    """Return whether a table has the columns of a spectrum under names that are known here."""
+    if table is None:
+        return False
+    try:
+        find_spectrum_columns(list(table.columns.names), "")
+    except DataError:
+        return False
+    return True
 
 
 def _fwhm_of_resolution(wavelength: NDArray[np.float64], resolution: Any) -> NDArray[np.float64] | None:

@@ -32,11 +32,25 @@ __all__ = [
 
 @dataclass(frozen=True)
 class EmissionLine:
-    """A line: name, vacuum rest wavelength [Angstrom], and its kind (``gas`` or ``interstellar``)."""
+    """A line of the gas of a galaxy.
+
+    Attributes
+    ----------
+    name : str
+    wavelength : float
+        Rest frame, vacuum [Angstrom].
+    kind : str
+        ``gas``, or ``interstellar`` for Na I.
+    tied_to : str or None
+        A stronger line from the same upper level, whose flux is `ratio` times this one's.
+    ratio : float
+    """
 
     name: str
     wavelength: float
-    kind: str
+    kind: str = "gas"
+    tied_to: str | None = None
+    ratio: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,13 @@ def _rows(file_name: str) -> list[dict[str, str]]:
 def emission_lines() -> tuple[EmissionLine, ...]:
     """Return the emission lines, and the interstellar Na I lines, in order of wavelength."""
     lines = (
-        EmissionLine(row["name"], _vacuum(float(row["wavelength"]), row["medium"]), row["kind"])
+        EmissionLine(
+            row["name"],
+            _vacuum(float(row["wavelength"]), row["medium"]),
+            row["kind"],
+            None if row["tied_to"] == "-" else row["tied_to"],
+            float(row["ratio"]),
+        )
         for row in _rows("emission_lines.ecsv")
     )
     return tuple(sorted(lines, key=lambda line: line.wavelength))

@@ -8,9 +8,11 @@ text               columns wavelength, flux, error, separated by blanks or comma
 ECSV               first line ``# %ECSV``; units are taken from the columns
 FITS table         columns wavelength (or loglam), flux, and error or ivar; units are taken from the columns
 SDSS               table ``COADD`` with loglam, flux, ivar, and_mask, wdisp
-stack (MaNGA)      images WAVE, FLUX, IVAR and, if there, MASK, SRES and Z; `row` chooses the spectrum
+stack (MaNGA)      images WAVE, FLUX, IVAR and, if there, MASK, Z, and LSFPRE, LSFPOST, SRES or SPECRES; `row`
+                   chooses the spectrum. Row-stacked spectra (LOGRSS, LINRSS) are such files
 DESI coadd         images ``<arm>_WAVELENGTH``, ``_FLUX``, ``_IVAR``, ``_MASK``, ``_RESOLUTION``; `row`
                    chooses the target
+specutils          any FITS file of none of these formats, or `file_format`, where specutils is installed
 =================  ===========================================================================================
 
 What comes out is in Angstrom in vacuum and erg/s/cm2/Angstrom. Masks are applied before anything else touches
@@ -51,6 +53,7 @@ def read_spectrum(
     path: str | os.PathLike[str],
     *,
     row: int | None = None,
+    file_format: str | None = None,
     wl_units: str | None = None,
     flux_units: str | None = None,
     medium: str = "vacuum",
@@ -66,6 +69,9 @@ def read_spectrum(
         ``inputSpectrum``; environment variables and ``~`` are expanded.
     row : int or None
         Spectrum in a file that stacks several, from 0.
+    file_format : str or None
+        Format as specutils names it, ``specutils`` to let it find out; left out, the formats above are
+        recognised by themselves.
     wl_units : str or None
         ``wlUnits`` of a file that does not state them; Angstrom if left out.
     flux_units : str or None
@@ -93,7 +99,7 @@ def read_spectrum(
         Whatever keeps the spectrum from being used; the message says what was found and what is expected.
     """
     file = existing_file(path, "inputSpectrum")
-    content = _read_content(file, row)
+    content = _read_content(file, row, file_format)
     name = content.name
     wavelength = content.wavelength * wavelength_factor(
         content.wavelength_unit or wl_units or "Angstrom", name
@@ -147,9 +153,13 @@ def read_two_columns(
     return wavelength, values
 
 
-def _read_content(file: Path, row: int | None) -> FileContent:
+def _read_content(file: Path, row: int | None, file_format: str | None) -> FileContent:
     from orchestrator.observation.fits_spectrum import is_fits, read_fits
 
+    if file_format is not None:
+        from orchestrator.observation.specutils_spectrum import read_with_specutils
+
+        return read_with_specutils(file, file_format, row)
     if is_fits(file):
         return read_fits(file, row)
     if row not in (None, 0):
@@ -219,7 +229,9 @@ def _to_vacuum(
     if medium_of_file == "vacuum" and medium == "air":
         msg = f"{name}: wlMedium = 'air', but files of this format are in vacuum; leave wlMedium out"
         raise DataError(msg)
-    if medium == "air":
+    if medium_of_file == "air":
+        logger.info("%s: the file says that its wavelengths are in air; converted to vacuum", name)
+    if "air" in (medium, medium_of_file):
         from orchestrator.physics.wavelength import air_to_vacuum
 
         return np.asarray(air_to_vacuum(wavelength), dtype=np.float64)

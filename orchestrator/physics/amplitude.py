@@ -22,6 +22,7 @@ __all__ = [
     "AmplitudeSolution",
     "Limits",
     "Parabola",
+    "best_amplitude",
     "eliminate_linear_terms",
     "no_parabola",
     "solve_amplitude",
@@ -62,8 +63,10 @@ class Limits:
     ----------
     model : ndarray, shape (n_points, n_limits)
         Model flux at unit amplitude.
-    value, uncertainty : ndarray, shape (n_limits,)
-        The limit and the width of its edge, in the unit of `model`.
+    value : ndarray, shape (n_limits,)
+        The limit, in the unit of `model`.
+    uncertainty : ndarray, shape (n_limits,) or (n_points, n_limits)
+        The width of its edge.
     sign : ndarray, shape (n_limits,)
         +1 for an upper limit, -1 for a lower limit.
     """
@@ -202,9 +205,9 @@ def solve_amplitude(
     if mode not in AMPLITUDE_MODES:
         msg = f"amplitude mode {mode!r} is not one of {AMPLITUDE_MODES}"
         raise ValueError(msg)
-    amplitude, curvature = _maximum(joint, limits)
+    amplitude, curvature = best_amplitude(joint, limits)
     result = joint.at(amplitude) + (limits.at(amplitude) if limits is not None else 0.0)
-    earlier_amplitude, earlier_curvature = _maximum(before, None)
+    earlier_amplitude, earlier_curvature = best_amplitude(before, None)
     earlier = before.at(earlier_amplitude)
     if mode == "marginalised":
         if limits is None:
@@ -217,8 +220,8 @@ def solve_amplitude(
     return AmplitudeSolution(result - earlier, amplitude, uncertainty, joint)
 
 
-def _maximum(parabola: Parabola, limits: Limits | None) -> tuple[FloatArray, FloatArray]:
-    """Return the non-negative amplitude of the maximum and the curvature there."""
+def best_amplitude(parabola: Parabola, limits: Limits | None) -> tuple[FloatArray, FloatArray]:
+    """Return the non-negative amplitude of the maximum and the curvature there, each of shape (n_points,)."""
     has_data = parabola.curvature > 0
     safe = np.where(has_data, parabola.curvature, 1.0)
     amplitude = np.where(has_data, np.maximum(parabola.slope / safe, 0.0), 0.0)

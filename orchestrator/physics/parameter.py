@@ -35,6 +35,8 @@ class Parameter:
     prior : str
         Prior density in CosmoSIS's words where the uniform one is not wanted, for example ``gaussian 0 0.1``. It
         holds where the user gives no priors file.
+    optional : bool
+        May be left out of a values file and is held at `start` then.
     """
 
     section: str
@@ -45,3 +47,4 @@ class Parameter:
     unit: str
     meaning: str
     prior: str = ""
+    optional: bool = False

@@ -29,6 +29,7 @@ __all__ = [
     "FilterCurve",
     "band_flux_weights",
     "band_fluxes",
+    "band_functional",
     "ssp_band_table",
 ]
 
@@ -145,6 +146,24 @@ def band_flux_weights(
     return weights / (SPEED_OF_LIGHT_ANGSTROM * photons)
 
 
+def band_functional(wavelength: Array, filters: Sequence[FilterCurve]) -> Array:
+    """Return the weights of a spectrum's points in the flux of every band, shape (n_bands, n_wave).
+
+    Parameters
+    ----------
+    wavelength : ndarray, shape (n_wave,)
+        Observed frame, Angstrom, strictly increasing.
+    filters : sequence of FilterCurve
+        The bands, n_bands.
+
+    Raises
+    ------
+    DataError
+        The wavelengths do not cover a band.
+    """
+    return np.stack([band_flux_weights(wavelength, f.wavelength, f.transmission, f.name) for f in filters])
+
+
 def ssp_band_table(
     wavelength: ArrayLike,
     flux: ArrayLike,
@@ -153,6 +172,7 @@ def ssp_band_table(
     curve: ArrayLike,
     flux_per_luminosity: float = 1.0,
     *,
+    on_the_way: ArrayLike = 1.0,
     a_v_max: float = 5.0,
     tolerance: float = 1e-6,
 ) -> BandTable:
@@ -173,6 +193,8 @@ def ssp_band_table(
     flux_per_luminosity : float
         Observed erg/s/cm2/Angstrom at lambda (1 + z) per Lsun/Angstrom at lambda, that is
         `SOLAR_LUMINOSITY` / (4 pi d_L^2 (1 + z)) with d_L in cm.
+    on_the_way : array_like, shape (n_wave,)
+        Fraction of light of each wavelength that reaches us from the galaxy: dust of the Galaxy, absorption between.
     a_v_max : float
         Upper end of the range of the series, mag; beyond it `band_fluxes` computes exactly but slowly.
     tolerance : float
@@ -195,10 +217,7 @@ def ssp_band_table(
     observed = np.asarray(wavelength, dtype=np.float64) * (1.0 + redshift)
     spectra = np.ascontiguousarray(flux, dtype=np.float64)
     extinction = np.asarray(curve, dtype=np.float64)
-    functional = np.stack(
-        [band_flux_weights(observed, f.wavelength, f.transmission, f.name) for f in filters]
-    )
-    functional *= flux_per_luminosity
+    functional = band_functional(observed, filters) * (flux_per_luminosity * np.asarray(on_the_way))
     mean_curve = functional @ extinction / functional.sum(axis=1)
     # each band sees only a part of the spectrum
     parts = []

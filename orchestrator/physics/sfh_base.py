@@ -35,7 +35,7 @@ _BISECTIONS = 60
 
 @dataclass(frozen=True)
 class StarFormationHistory(ABC):
-    """What every model offers; a model defines the four methods at the end.
+    """What every model offers; a model defines the five methods at the end.
 
     Attributes
     ----------
@@ -45,6 +45,12 @@ class StarFormationHistory(ABC):
 
     today: float
     name: ClassVar[str]
+    numbers: ClassVar[str] = ""
+    """Field that takes the numbers in `SFHArgs`; empty for a model without arguments."""
+    keywords: ClassVar[tuple[str, ...]] = ()
+    """Further arguments, each `name=number`."""
+    example: ClassVar[tuple[float, ...]] = ()
+    """Numbers for templates and documentation."""
     _alpha_range: ClassVar[tuple[float, float, float]] = (0.0, 0.5, 3.0)
 
     def __post_init__(self) -> None:
@@ -181,20 +187,12 @@ class StarFormationHistory(ABC):
         return times
 
     def mass_weighted_age(self, values: SFHValues, today: float | None = None) -> Array:
-        """Return the mean age of the stars weighted by the mass formed, Gyr, shape (n_points,).
+        """Return the mean age of the stars weighted by the mass formed, Gyr, shape (n_points,); closed form.
 
-        The mean age is the integral of M(t) / M(today) over cosmic time; NaN where not valid.
+        NaN where not valid.
         """
         arrays, inside, now = self._prepare(values, today)
-        nodes, weights = np.polynomial.legendre.leggauss(8)
-        panels = np.linspace(0.0, 1.0, 65)
-        root = (panels[:-1, None] + 0.5 * np.diff(panels)[:, None] * (1.0 + nodes)).ravel()
-        # t = today * u^3 resolves a history that is over soon after the big bang
-        jacobian = 3.0 * now * root**2 * np.tile(0.5 * weights, 64) / 64.0
-        formed = 1.0 - self._young(now * (1.0 - root[None, :] ** 3), arrays, now)
-        age = formed @ jacobian
-        age[~inside] = np.nan
-        return age
+        return np.where(inside, now - self._mean_time(arrays, now), np.nan)
 
     def shape(
         self, values: SFHValues, today: float | None = None
@@ -233,6 +231,10 @@ class StarFormationHistory(ABC):
     @abstractmethod
     def _rate(self, times: Array, arrays: Mapping[str, Array], today: float) -> Array:
         """dM/dt / M(today) at times (1 or n_points, n_times) inside (0, today]."""
+
+    @abstractmethod
+    def _mean_time(self, arrays: Mapping[str, Array], today: float) -> Array:
+        """Mean cosmic time of star formation, weighted by mass, shape (n_points,), Gyr."""
 
     # ---- helpers --------------------------------------------------------------------------------------
     def _young(self, lookback: Array, arrays: Mapping[str, Array], today: float) -> Array:

@@ -1,10 +1,11 @@
 """Compiled kernels of the star-formation histories.
 
-Every kernel works on Y(l), the fraction of the mass formed during the last l Gyr before `today`, and not
+Every kernel works on Y(l), the fraction of the mass formed during the last l Gyr of star formation, and not
 on M(t) = 1 - Y: the light of young stars needs Y to full relative accuracy where Y is 1e-6 and less, and
 M(today) - M(today - l) loses it.
 
-A model is reduced to an `SFHShape`: its kind and a few arrays. A new model is a new kind, or a table.
+A model is reduced to an `SFHShape`: its kind and a few arrays. A new model is a new kind, or a table. A model
+that stops forming stars before today is the same model seen at that time: `start` shifts its lookback times.
 """
 
 from __future__ import annotations
@@ -16,23 +17,37 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from orchestrator.physics.elementary_functions import (
+    COMPILE,
+    complementary_error_function,
+    exp_minus_1,
+    exp_minus_1_and_rest,
+    exponential,
+)
+
 __all__ = [
     "DELAYED",
     "EXPONENTIAL",
     "LOG_NORMAL",
     "TABLE",
+    "Model",
     "SFHShape",
     "constants",
     "norm",
     "norms",
     "pchip_evaluate",
     "pchip_slopes",
+    "rate_at",
     "table_constants",
     "young_at",
+    "young_eight",
     "young_mass",
+    "young_row",
 ]
 
 Array = NDArray[np.float64]
+Model = tuple[float, ...]
+"""Fourteen numbers that describe one model, or one piece of a table."""
 
 EXPONENTIAL = 0
 DELAYED = 1
@@ -40,6 +55,10 @@ LOG_NORMAL = 2
 TABLE = 3
 
 _SQRT_HALF = math.sqrt(0.5)
+# e-foldings beyond which exp(today / tau) overflows the way that keeps the digits of young ages
+_MOST_E_FOLDINGS = 600.0
+# within so many (1 + |z|)-ths of a standard deviation from today the log-normal is a series of eight terms
+_SERIES_RANGE = 0.1
 
 
 class SFHShape(NamedTuple):
@@ -51,9 +70,11 @@ class SFHShape(NamedTuple):
         EXPONENTIAL, DELAYED, LOG_NORMAL or TABLE.
     first, second : ndarray, shape (n_points,)
         tau in Gyr and nothing; for LOG_NORMAL ln(t0/Gyr) and the scale; for TABLE nothing.
-    knots : ndarray, shape (n_points, n_knots)
-        TABLE: lookback times from 0 to today, Gyr, strictly increasing; otherwise any (n_points, 2).
-    values : ndarray, shape (n_knots,)
+    start : ndarray, shape (n_points,)
+        Lookback time at which the last stars form, Gyr; 0 for TABLE.
+    knots : ndarray, shape (n_points, n_knots) or (1, n_knots)
+        TABLE: lookback times from 0 to today, Gyr, strictly increasing; otherwise any (1, 2).
+    values : ndarray, shape (n_points, n_knots) or (1, n_knots)
         TABLE: Y at the knots, from 0 to 1.
     slopes : ndarray, shape (n_points, n_knots)
         TABLE: dY/dl at the knots, 1/Gyr.
@@ -62,12 +83,13 @@ class SFHShape(NamedTuple):
     kind: int
     first: Array
     second: Array
+    start: Array
     knots: Array
     values: Array
     slopes: Array
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**COMPILE)
 def norm(kind: int, today: float, first: float, second: float) -> float:
     """Fraction of the mass that the model forms in all time which is formed before `today`."""
     if kind == TABLE:
@@ -77,111 +99,209 @@ def norm(kind: int, today: float, first: float, second: float) -> float:
     u = today / first
     if kind == EXPONENTIAL:
         return -math.expm1(-u)
-    if u < 1e-3:
-        return u * u * (0.5 - u * (1.0 / 3.0 - u * (0.125 - u / 30.0)))
-    return -math.expm1(-u) - u * math.exp(-u)
+    if u < _MOST_E_FOLDINGS:
+        return math.exp(-u) * exp_minus_1_and_rest(u)[1]
+    return 1.0 - (1.0 + u) * math.exp(-u)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def norms(kind: int, today: float, first: Array, second: Array) -> Array:
+@njit(**COMPILE)
+def norms(kind: int, today: Array, first: Array, second: Array) -> Array:
     """`norm` for arrays of shape (n_points,)."""
     out = np.empty(first.size)
     for i in range(first.size):
-        out[i] = norm(kind, today, first[i], second[i])
+        out[i] = norm(kind, today[i], first[i], second[i])
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def constants(
-    kind: int, today: float, first: float, second: float
-) -> tuple[float, float, float, float, float]:
-    """Five numbers that `young_at` needs of one analytic model; for TABLE see `table_constants`."""
+@njit(**COMPILE)
+def constants(kind: int, today: float, first: float, second: float) -> Model:
+    """Describe one analytic model that forms stars up to `today`; for TABLE see `table_constants`.
+
+    EXPONENTIAL, DELAYED: 1/tau, exp(-u)/norm, u = today/tau, 1/norm, the rest 0. LOG_NORMAL: 1/scale, z at
+    `today`, (a, b, c) of Y = a + b erfc(c z), the end of the series in d = z(today) - z, and its coefficients:
+    with He_n the Hermite polynomials, the integral of the density phi over d is
+    phi(z) sum_n He_n(z) d^(n + 1) / (n + 1)!.
+    """
     total = norm(kind, today, first, second)
-    if kind == LOG_NORMAL:
-        z_today = (math.log(today) - first) / second
-        density = math.exp(-0.5 * z_today * z_today) / math.sqrt(2.0 * math.pi)
-        tail = 0.5 * math.erfc(z_today * _SQRT_HALF) / total
-        return tail, 1.0 / second, z_today, 0.5 / total, density / total
-    u = today / first
-    return 1.0 / first, math.exp(-u) / total, u, 1.0 / total, 0.0
+    if kind != LOG_NORMAL:
+        u = today / first
+        zeros = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return (1.0 / first, math.exp(-u) / total, u, 1.0 / total, *zeros)
+    z = (math.log(today) - first) / second
+    d1 = math.exp(-0.5 * z * z) / (math.sqrt(2.0 * math.pi) * total)
+    h2 = z * z - 1.0
+    h3 = z * h2 - 2.0 * z
+    h4 = z * h3 - 3.0 * h2
+    h5 = z * h4 - 4.0 * h3
+    h6 = z * h5 - 5.0 * h4
+    h7 = z * h6 - 6.0 * h5
+    # of the two tails, the one in which the difference keeps its digits
+    a, b, c = 1.0, -0.5 / total, -_SQRT_HALF
+    if z > 0.0:
+        a, b, c = -0.5 * math.erfc(z * _SQRT_HALF) / total, 0.5 / total, _SQRT_HALF
+    end = _SERIES_RANGE / (1.0 + abs(z))
+    low = (d1, d1 * z / 2.0, d1 * h2 / 6.0, d1 * h3 / 24.0)
+    high = (d1 * h4 / 120.0, d1 * h5 / 720.0, d1 * h6 / 5040.0, d1 * h7 / 40320.0)
+    return (1.0 / second, z, a, b, c, end, *low, *high)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def table_constants(
-    knots: Array, values: Array, slopes: Array, i: int, k: int
-) -> tuple[float, float, float, float, float]:
-    """Five numbers that `young_at` needs of piece k of table i: its start and the cubic from there."""
-    h = knots[i, k + 1] - knots[i, k]
-    mean = (values[k + 1] - values[k]) / h
+@njit(forceinline=True, **COMPILE)
+def table_constants(knots: Array, values: Array, slopes: Array, i: int, k: int) -> Model:
+    """Describe piece k of table i: where it starts and the cubic from there."""
+    x = knots[i if knots.shape[0] > 1 else 0]
+    y = values[i if values.shape[0] > 1 else 0]
+    h = x[k + 1] - x[k]
+    mean = (y[k + 1] - y[k]) / h
     d0, d1 = slopes[i, k], slopes[i, k + 1]
-    return knots[i, k], values[k], d0, (3.0 * mean - 2.0 * d0 - d1) / h, (d0 + d1 - 2.0 * mean) / (h * h)
+    zeros = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return (x[k], y[k], d0, (3.0 * mean - 2.0 * d0 - d1) / h, (d0 + d1 - 2.0 * mean) / (h * h), *zeros)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _young_log_normal(
-    lookback: float,
-    time: float,
-    today: float,
-    tail: float,
-    per_scale: float,
-    z_today: float,
-    half_per_total: float,
-    density: float,
-) -> float:
-    if lookback < 1e-3 * today:
-        x = lookback / today
-        delta = x * (1.0 + x * (0.5 + x * (1.0 / 3.0 + 0.25 * x))) * per_scale
-        steepness = z_today * delta
-        if abs(steepness) + delta < 2e-3:
-            return density * delta * (1.0 + 0.5 * steepness + (steepness * steepness - delta * delta) / 6.0)
-        z = z_today - delta
-    elif time < 0.5 * today:
-        z = z_today + math.log(time / today) * per_scale
-    else:
-        z = z_today + math.log1p(-lookback / today) * per_scale
-    # the tail in which the difference keeps its digits
-    if z_today > 0.0:
-        return math.erfc(z * _SQRT_HALF) * half_per_total - tail
-    return 1.0 - math.erfc(-z * _SQRT_HALF) * half_per_total
+@njit(forceinline=True, **COMPILE)
+def _log_normal_series(d: float, model: Model) -> float:
+    high = model[10] + d * model[11] + d * d * (model[12] + d * model[13])
+    low = model[6] + d * model[7] + d * d * (model[8] + d * model[9])
+    return d * (low + d * d * d * d * high)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _exp_minus_1(v: float) -> float:
-    if v < 0.02:
-        return v * (1.0 + v * (0.5 + v * (1.0 / 6.0 + v * (1.0 / 24.0 + v * (1.0 / 120.0 + v / 720.0)))))
-    if v < 0.5:
-        return math.expm1(v)
-    return math.exp(v) - 1.0
+@njit(forceinline=True, **COMPILE)
+def _table_element(lookback: float, model: Model) -> float:
+    s = lookback - model[0]
+    return model[1] + s * (model[2] + s * (model[3] + s * model[4]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def young_at(
-    kind: int, lookback: float, time: float, today: float, model: tuple[float, float, float, float, float]
-) -> float:
+@njit(forceinline=True, **COMPILE)
+def _log_normal_element(d: float, model: Model) -> float:
+    return model[2] + model[3] * complementary_error_function(model[4] * (model[1] - d))
+
+
+@njit(forceinline=True, **COMPILE)
+def _exponential_element(v: float, model: Model) -> float:
+    return model[1] * exp_minus_1(v)
+
+
+@njit(forceinline=True, **COMPILE)
+def _delayed_element(v: float, model: Model) -> float:
+    grown, rest = exp_minus_1_and_rest(v)
+    return model[1] * ((model[2] - v) * grown + rest)
+
+
+@njit(forceinline=True, **COMPILE)
+def _burst_element(kind: int, v: float, model: Model) -> float:
+    """EXPONENTIAL or DELAYED with so short a tau that only the end near the big bang is left."""
+    below = v - model[2]
+    y = exponential(max(below, -700.0)) * model[3]
+    return y if kind == EXPONENTIAL else y * (1.0 - below)
+
+
+@njit(forceinline=True, **COMPILE)
+def _deviations(lookback: float, time: float, today: float, per_scale: float) -> float:
+    """Return ln(today / time) in standard deviations."""
+    x = lookback / today
+    if x < 1e-3:
+        return x * (1.0 + x * (0.5 + x * (1.0 / 3.0 + x * (0.25 + 0.2 * x)))) * per_scale
+    return -math.log(time / today if time < 0.5 * today else 1.0 - x) * per_scale
+
+
+@njit(forceinline=True, **COMPILE)
+def young_at(kind: int, lookback: float, time: float, today: float, model: Model) -> float:
     """Y of one model at one lookback time.
 
     `time` = today - lookback is given too, as one of the two has more digits; `model` is from `constants`
-    or, for the piece of a table that holds `lookback`, from `table_constants`.
+    or, for the piece of a table that holds `lookback`, from `table_constants`. For a model that stopped forming
+    stars, `today` is when it stopped and `lookback` counts from there.
     """
     if lookback <= 0.0:
         return 0.0
     if time <= 0.0:
         return 1.0
-    c0, c1, c2, c3, c4 = model
     if kind == TABLE:
-        s = lookback - c0
-        return c1 + s * (c2 + s * (c3 + s * c4))
+        return _table_element(lookback, model)
     if kind == LOG_NORMAL:
-        return _young_log_normal(lookback, time, today, c0, c1, c2, c3, c4)
-    v = lookback * c0
-    if kind == EXPONENTIAL:
-        return c1 * _exp_minus_1(v) if c2 < 600.0 else math.exp(v - c2) * c3
-    if c2 < 600.0:
-        return c1 * ((1.0 + c2 - v) * _exp_minus_1(v) - v)
-    return math.exp(v - c2) * (1.0 + c2 - v) * c3
+        d = _deviations(lookback, time, today, model[0])
+        return _log_normal_series(d, model) if d < model[5] else _log_normal_element(d, model)
+    v = lookback * model[0]
+    if model[2] >= _MOST_E_FOLDINGS:
+        return _burst_element(kind, v, model)
+    return _exponential_element(v, model) if kind == EXPONENTIAL else _delayed_element(v, model)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(forceinline=True, **COMPILE)
+def rate_at(kind: int, lookback: float, time: float, today: float, model: Model) -> float:
+    """dY/dl of one model at one lookback time inside (0, today), 1/Gyr; arguments as for `young_at`."""
+    if kind == TABLE:
+        s = lookback - model[0]
+        return model[2] + s * (2.0 * model[3] + 3.0 * s * model[4])
+    if kind == LOG_NORMAL:
+        d = _deviations(lookback, time, today, model[0])
+        # the density at `time`, from that at `today`
+        return model[0] / time * 2.0 * abs(model[3]) * exponential(max(-0.5 * (model[1] - d) ** 2, -700.0)) * (
+            1.0 / math.sqrt(2.0 * math.pi)
+        )
+    v, u = lookback * model[0], model[2]
+    rate = exponential(max(v - u, -700.0)) * model[3] * model[0]
+    return rate if kind == EXPONENTIAL else rate * (u - v)
+
+
+@njit(**COMPILE)
+def young_row(
+    kind: int, model: Model, lookback: Array, ln_ratio: Array, start: float, today: float, out: Array
+) -> None:
+    """Write Y at increasing lookback times in [start, today).
+
+    `ln_ratio` is -ln(1 - lookback / today); `start` and `model` as in `SFHShape` and from `constants`.
+    """
+    n = lookback.size
+    if kind == TABLE:
+        for j in range(n):
+            out[j] = _table_element(lookback[j], model)
+    elif kind == LOG_NORMAL:
+        shift = -math.log1p(-start / today)
+        near = 0
+        while near < n and (ln_ratio[near] - shift) * model[0] < model[5]:
+            near += 1
+        for j in range(near):
+            out[j] = _log_normal_series((ln_ratio[j] - shift) * model[0], model)
+        far_ratio, far = ln_ratio[near:], out[near:]
+        for j in range(n - near):
+            far[j] = _log_normal_element((far_ratio[j] - shift) * model[0], model)
+    elif model[2] >= _MOST_E_FOLDINGS:
+        for j in range(n):
+            out[j] = _burst_element(kind, (lookback[j] - start) * model[0], model)
+    elif kind == EXPONENTIAL:
+        for j in range(n):
+            out[j] = _exponential_element((lookback[j] - start) * model[0], model)
+    else:
+        for j in range(n):
+            out[j] = _delayed_element((lookback[j] - start) * model[0], model)
+
+
+@njit(forceinline=True, **COMPILE)
+def young_eight(
+    kind: int, model: Model, lookback: Array, ln_ratio: Array, start: float, today: float, out: Array
+) -> None:
+    """`young_row` for eight lookback times, which is one vector."""
+    if kind == TABLE:
+        for j in range(8):
+            out[j] = _table_element(lookback[j], model)
+    elif kind == LOG_NORMAL:
+        shift = -math.log1p(-start / today) if start > 0.0 else 0.0
+        for j in range(8):
+            d = (ln_ratio[j] - shift) * model[0]
+            near, far = _log_normal_series(d, model), _log_normal_element(d, model)
+            out[j] = near if d < model[5] else far
+    elif model[2] >= _MOST_E_FOLDINGS:
+        for j in range(8):
+            out[j] = _burst_element(kind, (lookback[j] - start) * model[0], model)
+    elif kind == EXPONENTIAL:
+        for j in range(8):
+            out[j] = _exponential_element((lookback[j] - start) * model[0], model)
+    else:
+        for j in range(8):
+            out[j] = _delayed_element((lookback[j] - start) * model[0], model)
+
+
+@njit(**COMPILE)
 def young_mass(shape: SFHShape, lookback: Array, today: float) -> Array:
     """Fraction of the mass formed in the last `lookback` Gyr.
 
@@ -204,14 +324,15 @@ def young_mass(shape: SFHShape, lookback: Array, today: float) -> Array:
     out = np.empty((n_points, n_times))
     for i in range(n_points):
         row = i if lookback.shape[0] > 1 else 0
-        model = constants(shape.kind, today, shape.first[i], shape.second[i])
+        start = shape.start[i]
+        model = constants(shape.kind, today - start, shape.first[i], shape.second[i])
         for k in range(n_times):
             value = lookback[row, k]
-            out[i, k] = young_at(shape.kind, value, today - value, today, model)
+            out[i, k] = young_at(shape.kind, value - start, today - value, today - start, model)
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**COMPILE)
 def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
     """One-sided three-point slope, limited to keep the shape."""
     slope = ((2.0 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
@@ -222,47 +343,50 @@ def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
     return slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**COMPILE)
 def pchip_slopes(x: Array, y: Array) -> Array:
     """Slopes of the monotone piecewise cubic of Fritsch & Butland (1984, SIAM J. Sci. Stat. Comput. 5, 300).
 
     Parameters
     ----------
-    x : ndarray, shape (n_points, n_knots)
+    x : ndarray, shape (n_points, n_knots) or (1, n_knots)
         Strictly increasing in each row, n_knots >= 2.
-    y : ndarray, shape (n_knots,)
+    y : ndarray, shape (n_points, n_knots) or (1, n_knots)
 
     Returns
     -------
     ndarray, shape (n_points, n_knots)
     """
-    n_points, n = x.shape
+    n_points, n = max(x.shape[0], y.shape[0]), x.shape[1]
     slopes = np.zeros((n_points, n))
     for i in range(n_points):
+        at, of = x[i if x.shape[0] > 1 else 0], y[i if y.shape[0] > 1 else 0]
         if n == 2:
-            slopes[i, :] = (y[1] - y[0]) / (x[i, 1] - x[i, 0])
+            slopes[i, 0] = slopes[i, 1] = (of[1] - of[0]) / (at[1] - at[0])
             continue
+        h0, m0 = at[1] - at[0], (of[1] - of[0]) / (at[1] - at[0])
         for k in range(1, n - 1):
-            h0, h1 = x[i, k] - x[i, k - 1], x[i, k + 1] - x[i, k]
-            m0, m1 = (y[k] - y[k - 1]) / h0, (y[k + 1] - y[k]) / h1
+            h1 = at[k + 1] - at[k]
+            m1 = (of[k + 1] - of[k]) / h1
+            if k == 1:
+                slopes[i, 0] = _end_slope(h0, h1, m0, m1)
             if m0 * m1 > 0.0:
                 w0, w1 = 2.0 * h1 + h0, h1 + 2.0 * h0
                 slopes[i, k] = (w0 + w1) / (w0 / m0 + w1 / m1)
-        h0, h1 = x[i, 1] - x[i, 0], x[i, 2] - x[i, 1]
-        slopes[i, 0] = _end_slope(h0, h1, (y[1] - y[0]) / h0, (y[2] - y[1]) / h1)
-        h0, h1 = x[i, n - 1] - x[i, n - 2], x[i, n - 2] - x[i, n - 3]
-        slopes[i, n - 1] = _end_slope(h0, h1, (y[n - 1] - y[n - 2]) / h0, (y[n - 2] - y[n - 3]) / h1)
+            if k == n - 2:
+                slopes[i, n - 1] = _end_slope(h1, h0, m1, m0)
+            h0, m0 = h1, m1
     return slopes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**COMPILE)
 def pchip_evaluate(x: Array, y: Array, slopes: Array, at: Array, derivative: bool) -> Array:
     """Evaluate the piecewise cubic, or its derivative.
 
     Parameters
     ----------
-    x, slopes : ndarray, shape (n_points, n_knots)
-    y : ndarray, shape (n_knots,)
+    x, y : ndarray, shape (n_points, n_knots) or (1, n_knots)
+    slopes : ndarray, shape (n_points, n_knots)
     at : ndarray, shape (n_points, n_at) or (1, n_at)
         Outside the knots the end value is held (derivative 0).
     derivative : bool
@@ -271,25 +395,26 @@ def pchip_evaluate(x: Array, y: Array, slopes: Array, at: Array, derivative: boo
     -------
     ndarray, shape (n_points, n_at)
     """
-    n_points, n = x.shape
+    n_points, n = slopes.shape
     out = np.empty((n_points, at.shape[1]))
     for i in range(n_points):
         row = i if at.shape[0] > 1 else 0
+        knots, values = x[i if x.shape[0] > 1 else 0], y[i if y.shape[0] > 1 else 0]
         for j in range(at.shape[1]):
             value = at[row, j]
-            if value < x[i, 0] or value > x[i, n - 1]:
-                out[i, j] = 0.0 if derivative else (y[0] if value < x[i, 0] else y[n - 1])
+            if value < knots[0] or value > knots[n - 1]:
+                out[i, j] = 0.0 if derivative else (values[0] if value < knots[0] else values[n - 1])
                 continue
-            if value == x[i, n - 1] and not derivative:
-                out[i, j] = y[n - 1]
+            if value == knots[n - 1] and not derivative:
+                out[i, j] = values[n - 1]
                 continue
             k = 0
-            while k < n - 2 and value >= x[i, k + 1]:
+            while k < n - 2 and value >= knots[k + 1]:
                 k += 1
-            c0, c1, c2, c3, c4 = table_constants(x, y, slopes, i, k)
-            s = value - c0
+            model = table_constants(x, y, slopes, i, k)
+            s = value - model[0]
             if derivative:
-                out[i, j] = c2 + s * (2.0 * c3 + 3.0 * s * c4)
+                out[i, j] = model[2] + s * (2.0 * model[3] + 3.0 * s * model[4])
             else:
-                out[i, j] = c1 + s * (c2 + s * (c3 + s * c4))
+                out[i, j] = model[1] + s * (model[2] + s * (model[3] + s * model[4]))
     return out

@@ -10,8 +10,8 @@ Z = Z_today * m^alpha, m the fraction of the mass formed before the star, the we
 hat being 1 at the SSP and falling linearly to 0 at its neighbours. The integral is split where the age or
 the metallicity crosses a node of the library. In each piece ln(Z) is linear in ln(m), so that everything
 but the products with ln(a) is closed form; those follow, by parts, from the means over ln(a) of Y, the
-mass younger than a, and of m ln(m) - m, which Gauss-Legendre quadrature gives to a relative 1e-6 with two
-to five nodes.
+mass younger than a, and of m ln(m) - m, which Gauss-Legendre quadrature gives
+(`orchestrator.physics.ssp_quadrature`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.physics.sfh_base import SFHValues, StarFormationHistory
-from orchestrator.physics.ssp_weight_kernels import NODES_2, NODES_3, project
+from orchestrator.physics.ssp_quadrature import NODES, AgeGrid
+from orchestrator.physics.ssp_weight_kernels import project
 
 __all__ = ["SSPGrid", "prepare_ssp_grid", "project_sfh", "project_valid", "ssp_weights"]
 
@@ -37,22 +38,13 @@ class SSPGrid:
     ----------
     today : float
         Age of the universe at the galaxy, Gyr.
-    edges : ndarray, shape (n_age,)
-        Ages, Gyr, none above `today`.
-    ln_edges : ndarray, shape (n_age,)
-        Their logarithms.
-    per_width : ndarray, shape (n_age - 1,)
-        1 / ln of the ratio of neighbouring ages of the library (not cut at `today`).
-    nodes : ndarray, shape (n_age - 1, 5)
-        Lookback times of the 2 and of the 3 quadrature nodes of each interval, Gyr.
+    ages : AgeGrid
+        Ages, cut at `today`, and quadrature nodes between them.
     ln_metallicity : ndarray, shape (n_met,)
     """
 
     today: float
-    edges: Array
-    ln_edges: Array
-    per_width: Array
-    nodes: Array
+    ages: AgeGrid
     ln_metallicity: Array
 
 
@@ -87,12 +79,18 @@ def prepare_ssp_grid(log10_age_yr: ArrayLike, metallicity: ArrayLike, today: flo
     if metals[0] <= 0.0 or not today > 0.0:
         msg = f"metallicities ({metals[0]!r} ...) and today ({today!r}) must be positive"
         raise ValueError(msg)
-    ln_age = (log_age - 9.0) * np.log(10.0)
+    return SSPGrid(float(today), _age_grid((log_age - 9.0) * np.log(10.0), float(today)), np.log(metals))
+
+
+def _age_grid(ln_age: Array, today: float) -> AgeGrid:
     ln_edges = np.minimum(ln_age, np.log(today))
-    places = np.concatenate([NODES_2, NODES_3])
-    nodes = np.exp(ln_edges[:-1, None] + np.diff(ln_edges)[:, None] * places)
     edges = np.where(ln_age < np.log(today), np.exp(ln_edges), today)
-    return SSPGrid(float(today), edges, ln_edges, 1.0 / np.diff(ln_age), nodes, np.log(metals))
+    nodes = np.exp(ln_edges[:-1] + NODES[:, None] * np.diff(ln_edges))
+    widths = np.diff(ln_age)
+    with np.errstate(divide="ignore"):
+        edge_ln_ratio = -np.log1p(-np.minimum(edges / today, 1.0))
+        node_ln_ratio = -np.log1p(-np.minimum(nodes / today, 1.0))
+    return AgeGrid(edges, ln_edges, edge_ln_ratio, widths, 1.0 / widths, nodes, node_ln_ratio)
 
 
 def project_sfh(grid: SSPGrid, sfh: StarFormationHistory, values: SFHValues) -> Array:
@@ -126,10 +124,7 @@ def project_valid(
         arrays["ism_metallicity_today"],
         arrays["alpha_powerlaw"],
         grid.today,
-        grid.edges,
-        grid.ln_edges,
-        grid.per_width,
-        grid.nodes,
+        grid.ages,
         grid.ln_metallicity,
     )
     return valid, weights

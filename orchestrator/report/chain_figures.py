@@ -141,7 +141,7 @@ def _columns_to_show(
         msg = f"no parameter varies over the {samples.shape[0]} usable samples: there is no posterior to draw"
         raise ValueError(msg)
     if len(columns) > n_max:
-        physical = [i for i in columns if split_name(names[i])[0].lower() != "legendre"]
+        physical = [i for i in columns if split_name(names[i])[0].lower().partition("_")[0] != "legendre"]
         chosen = sorted((physical + [i for i in columns if i not in physical])[:n_max])
         logger.info("The corner plot shows %d of %d sampled parameters", len(chosen), len(columns))
         return chosen

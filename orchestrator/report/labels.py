@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["label_for", "split_name", "symbol_for", "unit_for", "unit_in_mathtext"]
 
@@ -32,6 +32,11 @@ _LABELS = {
     ("dust.extinction", "a_v"): _Label("$A_V$", "mag"),
     ("dust.extinction", "r_v"): _Label("$R_V$"),
     ("noise", "beta"): _Label(r"$\beta_\mathrm{noise}$"),
+    ("noise", "log10_jitter"): _Label(r"$\log_{10}(\sigma_\mathrm{jitter}/\sigma)$"),
+    ("noise", "fractional"): _Label(r"$f_\mathrm{noise}$"),
+    ("noise", "nu"): _Label(r"$\nu_\mathrm{noise}$"),
+    ("noise", "log10_gp_sigma"): _Label(r"$\log_{10}(\sigma_\mathrm{GP}/\sigma)$"),
+    ("noise", "log10_gp_scale"): _Label(r"$\log_{10}(\ell_\mathrm{GP})$"),
     ("stars.sfh", "logtau"): _Label(r"$\log_{10}(\tau/\mathrm{Gyr})$", "dex Gyr", True),
     ("stars.sfh", "t0"): _Label("$t_0$", "Gyr"),
     ("stars.sfh", "scale"): _Label(r"$\sigma_\mathrm{SFH}$"),
@@ -41,6 +46,23 @@ _LABELS = {
     ("stars.sfh", "log10_stellar_mass"): _FORMED_MASS,
     ("extra", "stellar_mass"): _FORMED_MASS,
     ("extra", "surviving_stellar_mass"): _SURVIVING_MASS,
+    ("extra", "log10_sfr_10myr"): _Label(
+        r"$\log_{10}(\mathrm{SFR}_\mathrm{10\,Myr}/M_\odot\,\mathrm{yr}^{-1})$", "dex Msun/yr", True
+    ),
+    ("extra", "log10_sfr_100myr"): _Label(
+        r"$\log_{10}(\mathrm{SFR}_\mathrm{100\,Myr}/M_\odot\,\mathrm{yr}^{-1})$", "dex Msun/yr", True
+    ),
+    ("extra", "log10_ssfr_100myr"): _Label(
+        r"$\log_{10}(\mathrm{sSFR}_\mathrm{100\,Myr}/\mathrm{yr}^{-1})$", "dex 1/yr", True
+    ),
+    ("extra", "mass_weighted_age"): _Label(r"$\langle t \rangle_M$", "Gyr"),
+    ("extra", "light_weighted_age"): _Label(r"$\langle t \rangle_L$", "Gyr"),
+    ("extra", "mass_weighted_log10_metallicity"): _Label(r"$\langle \log_{10} Z \rangle_M$"),
+    ("extra", "light_weighted_log10_metallicity"): _Label(r"$\langle \log_{10} Z \rangle_L$"),
+    ("extra", "t50"): _Label(r"$t_{50}$", "Gyr"),
+    ("extra", "t90"): _Label(r"$t_{90}$", "Gyr"),
+    ("extra", "t50_lookback"): _Label(r"$t_{50}$ (lookback)", "Gyr"),
+    ("extra", "t90_lookback"): _Label(r"$t_{90}$ (lookback)", "Gyr"),
     ("", "post"): _Label(r"$\ln P$"),
     ("", "prior"): _Label(r"$\ln \pi$"),
     ("", "like"): _Label(r"$\ln \mathcal{L}$"),
@@ -133,6 +155,9 @@ def _find(section: str, name: str) -> _Label:
         return _LABELS[section, name]
     if section == "dust_attenuation" and name in ("a_v", "r_v"):
         return _LABELS["dust.extinction", name]
+    if match := re.fullmatch(r"(noise|legendre)_(\w+)", section):  # that of one data set in a joint fit
+        own = _find(match[1], name)
+        return replace(own, symbol=f"{own.symbol} ({match[2]})")
     if match := re.fullmatch(r"legendre_(\d+)", name):
         return _Label(f"$p_{{{match[1]}}}$")
     if match := re.fullmatch(r"t_at_frac_(\d*\.?\d+)", name):

@@ -16,7 +16,7 @@ _UNRESOLVED = "unresolved: "
 
 
 def stage_rows(result: StageResult) -> list[ResultRow]:
-    """Return one row per sampled parameter and per extra output of a finished stage.
+    """Return one row per sampled parameter, per extra output and per derived quantity of a finished stage.
 
     A dispersion that the module flags as unresolved is shown as its 97.5th percentile, an upper limit.
     """
@@ -41,7 +41,8 @@ def stage_rows(result: StageResult) -> list[ResultRow]:
                 flags=flags + (("at the edge of its range",) if p.at_bound else ()),
             )
         )
-    return rows + [_extra_row(name, chain, summary) for name in chain.extra]
+    rows += [_extra_row(name, chain, summary) for name in chain.extra]
+    return rows + _derived_rows(result, frozenset(chain.extra))
 
 
 def _extra_row(column: str, chain: Chain, summary: ResultsSummary) -> ResultRow:
@@ -55,6 +56,17 @@ def _extra_row(column: str, chain: Chain, summary: ResultsSummary) -> ResultRow:
         values[used][:, None], chain.weights[used], (16.0, 50.0, 84.0)
     )[:, 0]
     return ResultRow(section, name, best, float(median), float(median - low), float(high - median))
+
+
+def _derived_rows(result: StageResult, known: frozenset[str]) -> list[ResultRow]:
+    """Return the derived quantities that are no extra outputs of the run."""
+    if result.derived is None:
+        return []
+    return [
+        ResultRow("extra", row.name, row.best_fit, row.median, row.median - row.lower_68, row.upper_68 - row.median)
+        for row in result.derived.rows
+        if f"extra--{row.name}" not in known
+    ]
 
 
 def stage_table(result: StageResult) -> str:

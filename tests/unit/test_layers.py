@@ -40,7 +40,7 @@ RESERVED = {
     "cosmosis": {"config", "adapters", "fit", "report", "main_pipeline", "cli", "modules"},
     "mpi4py": {"fit", "cli"},
 }
-ALLOWED_IN_PHYSICS = {"numpy", "scipy", "numba", "extinction"}
+ALLOWED_IN_PHYSICS = {"dust_extinction", "llvmlite", "numpy", "scipy", "numba", "extinction", "celerite2"}
 
 
 @dataclass(frozen=True)

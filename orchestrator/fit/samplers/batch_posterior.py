@@ -209,8 +209,13 @@ def _evaluate(module: Any, parameters: Columns, before: Parabola | None) -> Eval
         key = (parameter.section, parameter.name)
         if key not in needed and parameter.lower == parameter.upper:
             needed[key] = np.full_like(next(iter(parameters.values())), parameter.start)
-    # `evaluate_batch` is a module's own; the model's method is what those of this package offer.
-    for owner, method in ((module, "evaluate_batch"), (getattr(module, "model", None), "log_likelihood")):
+    # The first is that of this package's modules; a user's own module may offer one of the others.
+    methods = (
+        (module, "evaluate_with_extra"),
+        (module, "evaluate_batch"),
+        (getattr(module, "model", None), "log_likelihood"),
+    )
+    for owner, method in methods:
         function = getattr(owner, method, None)
         if callable(function):
             evaluation: Evaluation = function(needed, before)

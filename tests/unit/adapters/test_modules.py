@@ -29,6 +29,8 @@ VALUES = {
     ("kinematics", "los_h3"): 0.0,
     ("kinematics", "los_h4"): 0.0,
     ("dust.extinction", "a_v"): 0.5,
+    ("dust_attenuation", "a_v"): 0.5,  # its name in the Galaxy modules
+    ("dust_attenuation.curve", "r_v"): 3.1,
 }
 NAMES = ("KinDust", "FullSpectralFit", "SFHSpectra", "SFHPhotometry", "GalaxyPhotometry")
 

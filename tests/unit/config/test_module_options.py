@@ -115,10 +115,17 @@ def test_text_that_cosmosis_took_for_something_else():
         parse_options("KinDust", {**KIN_DUST, "ExtinctionLaw": 1e5})
 
 
-def test_transforms_are_refused_clearly():
-    with pytest.raises(ConfigError, match="use_transforms = T is not in this version"):
-        parse_options("SFHPhotometry", {**PHOTOMETRY, "use_transforms": "T"})
-    assert parse_options("SFHPhotometry", {**PHOTOMETRY, "use_transforms": "F"}).use_transforms is False
+def test_transforms_are_the_softmax_prior():
+    history = {"SFHModel": "FixedMassFracSFH", "SFHArgs": "0.3 0.7"}
+    plain = parse_options("SFHPhotometry", {**PHOTOMETRY, **history, "use_transforms": "F"})
+    assert plain.sfh_prior == "ranges"
+    assert plain.history(13.0).parameters[0].name == "t_at_frac_0.3000"
+    latent = parse_options("SFHPhotometry", {**PHOTOMETRY, **history, "use_transforms": "T"})
+    assert [p.name for p in latent.history(13.0).parameters][:2] == ["softmax_1", "softmax_2"]
+    with pytest.raises(ConfigError, match="use_transforms = T means sfh_prior = softmax"):
+        parse_options("SFHPhotometry", {**PHOTOMETRY, **history, "use_transforms": "T", "sfh_prior": "dirichlet"})
+    with pytest.raises(ConfigError, match="dirichlet_concentration has no effect with sfh_prior = ranges"):
+        parse_options("SFHPhotometry", {**PHOTOMETRY, **history, "dirichlet_concentration": 0.7})
 
 
 def test_multiplicative_degree_comes_from_legendre_deg():

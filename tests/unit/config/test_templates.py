@@ -20,6 +20,8 @@ def test_shipped_templates_are_current():
 
 def test_one_template_per_module_and_history(tmp_path):
     paths = write_templates(tmp_path)
-    assert len(paths) == 1 + (len(MODULES) - 1) * len(SFH_MODELS)
+    without_history = [name for name, m in MODULES.items() if "sfh_model" not in m.options.model_fields]
+    assert without_history == ["KinDust", "GaussianTarget"]
+    assert len(paths) == len(without_history) + (len(MODULES) - len(without_history)) * len(SFH_MODELS)
     for path in paths:
         assert read_values(path).varied

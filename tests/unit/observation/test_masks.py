@@ -148,3 +148,49 @@ def test_tables_are_valid_ecsv():
     assert lengths["emission_lines.ecsv"] == len(emission_lines())
     assert lengths["sky_lines.ecsv"] == len(sky_lines())
     assert lengths["telluric_bands.ecsv"] == len(telluric_bands())
+
+
+def test_sky_lines_are_where_the_noise_of_a_real_spectrum_peaks(example_data):
+    """The sky is the noise: centroids of its peaks in the DESI spectrum against the wavelengths of the table."""
+    from orchestrator.observation.read_spectrum import read_spectrum
+
+    spectrum = read_spectrum(example_data / "desi_galaxy.fits.gz", redshift=0.0)
+    good = spectrum.good_pixels
+    wavelength, sigma = spectrum.wavelength[good], spectrum.uncertainty[good]
+    offsets, heights = [], []
+    for line in sky_lines():
+        near = np.abs(wavelength - line.wavelength) < 2.0
+        if near.sum() < 4 or line.name.startswith("NaI"):
+            continue
+        level = np.median(sigma[np.abs(wavelength - line.wavelength) < 15.0])
+        excess = np.clip(sigma[near] - level, 0.0, None)
+        heights.append(sigma[near].max() / level)
+        offsets.append((excess * wavelength[near]).sum() / excess.sum() - line.wavelength)
+    assert len(offsets) > 35
+    assert np.median(np.abs(offsets)) < 0.2
+    assert np.max(np.abs(offsets)) < 0.6  # pixels are 0.8 A wide, and some lines have a faint neighbour
+    assert np.mean(np.array(heights) > 1.5) > 0.9
+
+
+def test_the_lists_hold_what_the_peer_masks():
+    from orchestrator.physics.wavelength import air_to_vacuum
+
+    gas = "3726.03 3728.82 4101.74 4340.47 4363.21 4861.33 4958.91 5006.84 5199.0 5875.62 6300.30 6363.78 6548.05"
+    gas += " 6562.80 6583.45 6716.44 6730.82 7135.79"
+    known = np.array([line.wavelength for line in emission_lines()])
+    for wavelength in air_to_vacuum([float(word) for word in gas.split()]):
+        assert np.abs(known - wavelength).min() < 1.5
+    sky = np.array([line.wavelength for line in sky_lines()])
+    for wavelength in air_to_vacuum([5577.34, 5890.0, 5896.0, 6300.30, 6363.78]):
+        assert np.abs(sky - wavelength).min() < 0.2
+    assert len(telluric_bands()) == 9
+
+
+def test_ties_point_at_stronger_lines_of_the_list():
+    lines = {line.name: line for line in emission_lines()}
+    tied = [line for line in lines.values() if line.tied_to]
+    assert len(tied) == 6
+    for line in tied:
+        assert lines[line.tied_to].tied_to is None
+        assert 2.0 < line.ratio < 5.0
+        assert line.name.split("]")[0] == line.tied_to.split("]")[0]

@@ -179,3 +179,27 @@ def test_damaged_files_are_refused(tmp_path, manga):
         file.write("no fits at all")
     with pytest.raises(DataError, match="cannot be read as FITS"):
         read_spectrum(tmp_path / "text.fits.gz")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("SPECRES",), "resolution"),
+        (("SPECRES", "LSFPOST"), "after"),
+        (("SPECRES", "LSFPOST", "LSFPRE"), "before"),
+        (("DISP", "PREDISP"), "before"),
+    ],
+)
+def test_line_spread_function_of_row_stacked_spectra(tmp_path, names, expected):
+    """MaNGA's LOGRSS: dispersions in Angstrom per row, before the pixels where there is a choice; one SPECRES."""
+    wavelength = np.linspace(5000.0, 5100.0, PIXELS)
+    sigma = {"before": 0.9, "after": 1.1}
+    values = {"SPECRES": np.full(PIXELS, 2000.0)}
+    for name, key in (("LSFPRE", "before"), ("PREDISP", "before"), ("LSFPOST", "after"), ("DISP", "after")):
+        values[name] = np.stack([np.full(PIXELS, 5.0), np.full(PIXELS, sigma[key])])
+    images = {"FLUX": np.ones((2, PIXELS)), "IVAR": np.ones((2, PIXELS))}
+    images |= {name: values[name] for name in names}
+    stack(wavelength, **images).writeto(tmp_path / "rss.fits")
+    fwhm = read_spectrum(tmp_path / "rss.fits", row=1).lsf_fwhm
+    wanted = wavelength / 2000.0 if expected == "resolution" else 2.0 * np.sqrt(2.0 * np.log(2.0)) * sigma[expected]
+    np.testing.assert_allclose(fwhm, wanted, rtol=1e-12)

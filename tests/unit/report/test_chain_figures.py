@@ -3,9 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from orchestrator.report import chain_figures, sfh_figure
+from orchestrator.report import chain_figures
 from orchestrator.report.chain_figures import plot_corner, plot_trace
-from orchestrator.report.sfh_figure import plot_sfh
 
 NAMES = ["kinematics--los_vel", "kinematics--los_sigma", ("dust.extinction", "a_v")]
 
@@ -86,36 +85,3 @@ def test_trace_draws_every_walker_and_the_median_of_what_is_used(samples, captur
 def test_trace_refuses_a_flat_chain(samples, tmp_path):
     with pytest.raises(ValueError, match="n_walkers"):
         plot_trace(samples, NAMES, tmp_path / "trace.png")
-
-
-def test_sfh_rate_integrates_to_the_mass(capture):
-    times = np.linspace(0, 13.7, 60)
-    cumulative = np.tile((times / 13.7) ** 2, (50, 1))
-    _, right = capture_sfh(capture, times, cumulative, formed_mass=1e10)
-    (median,) = right.lines
-    lookback, rate = median.get_xdata(), median.get_ydata()
-    assert np.sum(rate[:-1] * -np.diff(lookback)) * 1e9 == pytest.approx(1e10)
-    assert right.get_ylabel() == r"SFR [$M_\odot$ yr$^{-1}$]"
-
-
-def test_sfh_bands_are_the_quantiles(capture):
-    times = np.linspace(0, 10, 11)
-    power = np.linspace(0.5, 2, 2001)[:, None]
-    left, _ = capture_sfh(capture, times, (times / 10) ** power)
-    (median,) = [line for line in left.lines if line.get_label() == "Median"]
-    np.testing.assert_allclose(median.get_ydata(), (times / 10) ** 1.25, atol=1e-3)
-    assert left.get_xlim() == (10, 0)
-    vertices = left.collections[1].get_paths()[0].vertices
-    at_half = vertices[vertices[:, 0] == 5.0][:, 1]
-    expected = [0.5 ** (0.5 + 1.5 * p) for p in (0.841345, 0.158655)]
-    assert (at_half.min(), at_half.max()) == pytest.approx(expected, abs=2e-3)
-
-
-def capture_sfh(capture, times, cumulative, **options):
-    # plot_sfh takes the path third, as every figure takes it after its data.
-    return capture(sfh_figure, "plot_sfh", times, cumulative, **options).axes[:2]
-
-
-def test_sfh_refuses_times_that_do_not_increase(tmp_path):
-    with pytest.raises(ValueError, match="must increase"):
-        plot_sfh([1, 3, 2], np.ones((5, 3)), tmp_path / "sfh.png")

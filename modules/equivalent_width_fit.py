@@ -1,0 +1,19 @@
+"""CosmoSIS module EquivalentWidthFit: star-formation history from line-strength indices, with emission.
+
+Reads ``stars.sfh/*``, ``dust.extinction/a_v`` (with ``ExtinctionLaw``), ``emission/ew_hbeta, ew_oiii, ew_ni`` (with
+``balmer_emission``, ``oiii_emission``, ``ni_emission``) and ``emission/a_v_gas`` (with ``gas_extinction``).
+Writes ``likelihoods/<like_name>``; indices do not depend on the stellar mass.
+"""
+
+from orchestrator.adapters.cosmosis_module import cosmosis_functions
+from orchestrator.adapters.index_module import IndexModule
+
+
+class EquivalentWidthFitModule(IndexModule):
+    """Fit stellar populations to equivalent widths, molecular indices and breaks."""
+
+    name = "EquivalentWidthFit"
+
+
+setup, execute, cleanup = cosmosis_functions(EquivalentWidthFitModule)
+module = EquivalentWidthFitModule

@@ -39,7 +39,8 @@ def modules_page() -> str:
         parts.append(_module(declaration))
     parts.append("## Star-formation histories\n\nSection `stars.sfh`; ranges at redshift 0.\n")
     for name, model in SFH_MODELS.items():
-        example = f" (with `SFHArgs = {' '.join(f'{number:g}' for number in model.example)}`)" if model.example else ""
+        numbers = " ".join(f"{number:g}" for number in model.example)
+        example = f" (with `SFHArgs = {numbers}`)" if numbers else ""
         meaning = inspect.cleandoc(model.__doc__ or "").split("\n\nAttributes", maxsplit=1)[0]
         table = _parameter_table(build_sfh(name, model.example).parameters)
         parts.append(f"### {name}{example}\n\n{meaning}\n\n{table}")
@@ -52,8 +53,8 @@ def modules_page() -> str:
 def _latent_histories() -> str:
     """Return the latent parameters of a piece-wise history."""
     parts = [
-        "## Piece-wise histories in latent parameters\n\n`sfh_prior` replaces the parameters of a piece-wise history; "
-        "here for `FixedTimeSFH` with `SFHArgs = 0.1 1 5`.\n"
+        "## Piece-wise histories in latent parameters\n\n`sfh_prior` replaces the parameters of a piece-wise "
+        "history; here for `FixedTimeSFH` with `SFHArgs = 0.1 1 5`.\n"
     ]
     for prior in LATENT_PRIORS:
         history = with_prior(build_sfh("FixedTimeSFH", (0.1, 1.0, 5.0)), prior)

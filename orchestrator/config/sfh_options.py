@@ -38,7 +38,7 @@ class SFHOptions(CosmologyOptions):
     sfh_prior: Literal["ranges", "softmax", "dirichlet", "continuity"] = Field(
         "ranges",
         description="ranges samples the parameters of the SFH model; the others sample latent numbers of a "
-        "piece-wise model, of which all values are possible: softmax, Dirichlet, or Student t in the steps of the rate",
+        "piece-wise model, of which all values are possible: softmax, Dirichlet, or Student t in steps of the rate",
     )
     dirichlet_concentration: Number = Field(
         1.0, gt=0, description="of sfh_prior = dirichlet; below 1 prefers few large parts"

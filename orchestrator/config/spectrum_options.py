@@ -13,7 +13,6 @@ from pydantic import Field, field_validator, model_validator
 from orchestrator.config.dust_options import DustOptions, ForegroundOptions, FreeDustOptions
 from orchestrator.config.noise_options import NoiseOptions, nuisance_section
 from orchestrator.config.option_types import (
-    Arguments,
     Flag,
     InputPath,
     Integer,

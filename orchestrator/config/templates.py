@@ -45,10 +45,10 @@ def _render(class_name: str, sfh_model: str | None) -> str:
     options = {name: value for name, value in options.items() if name.lower() in known}
     declared = declaration.declared_parameters(parse_options(class_name, options))
     title = f"{class_name} with {sfh_model}" if sfh_model else class_name
-    where = "up to redshift 0.5" if "z_max" in known else "at redshift 0"
+    where = ", up to redshift 0.5" if "z_max" in known else ", at redshift 0" if "redshift" in known else ""
     dust = ", with an ExtinctionLaw" if "ExtinctionLaw" in options else ""
     heading = (
-        f"Values of {title}{dust}, {where}.\n"
+        f"Values of {title}{dust}{where}.\n"
         "An entry is `value` (fixed), `lower upper` or `lower start upper`."
     )
     return render_values(default_values(declared), declared, heading)

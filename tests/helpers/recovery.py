@@ -29,6 +29,7 @@ SFH = {
 }  # fmt: skip
 KINEMATICS = {"kinematics/los_vel": (-200.0, 200.0), "kinematics/los_sigma": (120.0, 300.0)}
 ROUND = {"kinematics/los_h3": (0.0, 0.0), "kinematics/los_h4": (0.0, 0.0)}
+GALAXY_DUST = {"dust_attenuation/a_v": (0.1, 1.5)}
 DUST = {"dust.extinction/a_v": (0.1, 1.5)}
 COMMON: dict[str, Any] = {"SSPModel": "MIUSCAT", "SFHModel": "ExponentialSFH", "ExtinctionLaw": "ccm89"}
 SPECTRUM = {**COMMON, "redshift": REDSHIFT, "fluxUnits": "1e-16 erg / (s cm2 Angstrom)"}
@@ -78,6 +79,40 @@ CASES: dict[str, Case] = {
         ensemble={"walkers": 24, "autocorrelation_times": 30},
     ),
     "SFHPhotometry": Case("SFHPhotometry", PHOTOMETRY, {**SFH, **DUST}, kind="photometry"),
+    "GalaxySpectra": Case(
+        "GalaxySpectra", {**SPECTRUM, "legendre_deg": 0}, {**SFH, **KINEMATICS, **ROUND, **GALAXY_DUST}
+    ),
+    "GalaxyPhotometry": Case(
+        "GalaxyPhotometry", {**PHOTOMETRY, "birth_cloud": "T"},
+        {**SFH, **GALAXY_DUST, "dust_attenuation/a_v_birth_cloud": (0.0, 1.0)}, kind="photometry",
+    ),
+    "SpectraRedshiftFit": Case(
+        "SpectraRedshiftFit",
+        {key: value for key, value in SPECTRUM.items() if key != "redshift"}
+        | {"z_min": 0.045, "z_max": 0.055, "redshift_mode": "sampled", "los_sigma": 180.0},
+        {"redshift/redshift": (0.047, 0.053), **SFH, **DUST},
+    ),
+    "EquivalentWidthFit": Case(
+        "EquivalentWidthFit",
+        {**SPECTRUM, "los_sigma": 180.0, "los_vel": 0.0, "ew_names": "Dn4000 HdeltaA HgammaA Hbeta Mgb Fe5270 Fe5335"},
+        {**SFH, **DUST, "emission/ew_hbeta": (0.0, 0.0)}, maker="FullSpectralFit",
+        making={"kinematics/los_vel": (0.0, 0.0), "kinematics/los_sigma": (180.0, 180.0), **ROUND},
+    ),
+    "FixedTimeSFH, Dirichlet": Case(
+        "FullSpectralFit",
+        {**SPECTRUM, "SFHModel": "FixedTimeSFH", "SFHArgs": [0.3, 1.0, 4.0], "sfh_prior": "dirichlet"},
+        {**{f"stars.sfh/dirichlet_{i}": (0.0, 1.0) for i in (1, 2, 3)},
+         "stars.sfh/ism_metallicity_today": (0.01, 0.03), "stars.sfh/alpha_powerlaw": (0.2, 1.5),
+         **KINEMATICS, **ROUND, **DUST},
+    ),
+    "jitter": Case(
+        "FullSpectralFit", {**SPECTRUM, "NoiseModel": "JitterNoiseModel"},
+        {**SFH, **KINEMATICS, **ROUND, **DUST, "noise/beta": (0.6, 1.6), "noise/log10_jitter": (-1.0, 0.0)},
+    ),
+    "GaussianTarget": Case(
+        "GaussianTarget", {"mean": [1.0, -2.0], "sigma": [0.5, 2.0]},
+        {"gaussian/x_1": (-5.0, 5.0), "gaussian/x_2": (-12.0, 12.0)}, kind="none",
+    ),
 }  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def constants(kind: int, today: float, first: float, second: float) -> Model:
     return (1.0 / second, z, a, b, c, end, *low, *high)
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def table_constants(knots: Array, values: Array, slopes: Array, i: int, k: int) -> Model:
     """Describe piece k of table i: where it starts and the cubic from there."""
     x = knots[i if knots.shape[0] > 1 else 0]
@@ -203,7 +203,7 @@ def _deviations(lookback: float, time: float, today: float, per_scale: float) ->
     return -math.log(time / today if time < 0.5 * today else 1.0 - x) * per_scale
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def young_at(kind: int, lookback: float, time: float, today: float, model: Model) -> float:
     """Y of one model at one lookback time.
 
@@ -226,7 +226,7 @@ def young_at(kind: int, lookback: float, time: float, today: float, model: Model
     return _exponential_element(v, model) if kind == EXPONENTIAL else _delayed_element(v, model)
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def rate_at(kind: int, lookback: float, time: float, today: float, model: Model) -> float:
     """dY/dl of one model at one lookback time inside (0, today), 1/Gyr; arguments as for `young_at`."""
     if kind == TABLE:

@@ -117,7 +117,7 @@ def _deposit_run(
         young_high[j] += richer - richer_upper
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def _crossing(
     kind: int, model: Model, start: float, today: float, target: float, low: float, high: float
 ) -> float:

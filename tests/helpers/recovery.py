@@ -94,7 +94,7 @@ CASES: dict[str, Case] = {
     ),
     "EquivalentWidthFit": Case(
         "EquivalentWidthFit",
-        {**SPECTRUM, "los_sigma": 180.0, "los_vel": 0.0, "ew_names": "Dn4000 HdeltaA HgammaA Hbeta Mgb Fe5270 Fe5335"},
+        {**SPECTRUM, "los_sigma": 180.0, "ew_names": "Dn4000 HdeltaA HgammaA Hbeta Mgb Fe5270 Fe5335"},
         {**SFH, **DUST, "emission/ew_hbeta": (0.0, 0.0)}, maker="FullSpectralFit",
         making={"kinematics/los_vel": (0.0, 0.0), "kinematics/los_sigma": (180.0, 180.0), **ROUND},
     ),
@@ -136,8 +136,12 @@ class Pulls:
         """Return mean, its standard error as expected (one over the root of n), and scatter of each parameter."""
         n = len(self.pulls)
         return {
-            name: {"mean": float(p.mean()), "standard_errors": float(p.mean() * np.sqrt(n)), "scatter": float(p.std())}
-            for name, p in zip(self.names, self.pulls.T, strict=True)
+            name: {
+                "mean": float(pulls.mean()),
+                "standard_errors": float(pulls.mean() * np.sqrt(n)),
+                "scatter": float(pulls.std()),
+            }
+            for name, pulls in zip(self.names, self.pulls.T, strict=True)
         }
 
 
@@ -195,7 +199,8 @@ def write_data(case: Case, truth: Mapping[str, float], here: Path, rng: np.rando
     write = _write_photometry if case.kind == "photometry" else _write_spectrum
     file, model = write(here, None, None)
     key = "inputPhotometry" if case.kind == "photometry" else "inputSpectrum"
-    module = importlib.import_module(f"orchestrator.modules.{MODULES[maker].file}").module({**options, key: str(file)})
+    module_class = importlib.import_module(f"orchestrator.modules.{MODULES[maker].file}").module
+    module = module_class({**options, key: str(file)})
     block = {tuple(name.split("/")): value for name, value in truth.items()}
     flux = module.make_observable(block)
     if case.kind == "spectrum":

@@ -25,6 +25,7 @@ HANDED_OPTIONS: dict[str, tuple[str, str]] = {
     "los_h3": ("kinematics", "los_h3"),
     "los_h4": ("kinematics", "los_h4"),
     "a_v": ("dust.extinction", "a_v"),
+    "redshift": ("redshift", "redshift"),
 }
 """Module options that are parameters of other modules: option to (section, name)."""
 

@@ -17,7 +17,7 @@ export MKL_NUM_THREADS := 1
 EXAMPLE_LIBRARIES := MIUSCAT PopStar
 TEST_LIBRARIES := MIUSCAT PopStar MaStar
 
-.PHONY: help setup setup-test libraries test-libraries example test lint types bench notebook clean
+.PHONY: help setup setup-test libraries test-libraries example table test lint types bench notebook clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,6 +36,9 @@ test-libraries: setup-test  ## those of the tests
 
 example: setup libraries  ## fit a real galaxy in three stages, with figures
 	MPLBACKEND=Agg $(BIN)/python examples/staged_fit.py
+
+table: setup libraries  ## fit eight MaNGA spectra and a DESI galaxy, print a table (4 minutes)
+	MPLBACKEND=Agg $(BIN)/python examples/table_of_galaxies.py
 
 lint: setup-test  ## ruff
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import DataError
 from orchestrator.physics.parameter import ParameterValues
-from orchestrator.physics.sfh import FixedMassFracSFH
+from orchestrator.physics.sfh import FixedMassFracSFH, FixedTime_sSFR_SFH, MassBinsSFH
 from orchestrator.physics.sfh_base import SECTION, StarFormationHistory
 
 __all__ = ["DrawnRanges", "draw_histories", "drawn_ranges", "outside_ranges"]
@@ -22,10 +22,13 @@ _MARGIN = 0.1
 
 _ROUNDS = 100
 
+_CONCENTRATIONS = (0.1, 5.0)
+"""Of the Dirichlet distributions of masses in bins: from one bin with nearly all to even shares."""
+
 
 def drawn_ranges(sfh: StarFormationHistory) -> DrawnRanges:
     """Return the ranges that draws cover: the declared ones and a margin, inside the support of the model."""
-    ranges = []
+    ranges: list[tuple[str, float, float]] = []
     for parameter in sfh.parameters:
         margin = _MARGIN * (parameter.upper - parameter.lower)
         lower, upper = parameter.lower - margin, parameter.upper + margin
@@ -36,13 +39,29 @@ def drawn_ranges(sfh: StarFormationHistory) -> DrawnRanges:
         if parameter.unit == "Gyr" and parameter.upper < sfh.today:
             upper = min(upper, 0.5 * (parameter.upper + sfh.today))
         ranges.append((parameter.name, float(lower), float(upper)))
-    return tuple(ranges)
+    return tuple(ranges) if isinstance(sfh, FixedMassFracSFH) else _inside_support(sfh, ranges)
+
+
+def _inside_support(sfh: StarFormationHistory, ranges: list[tuple[str, float, float]]) -> DrawnRanges:
+    """Take back a margin at whose end the start values, with this one exception, are no history."""
+    n = len(ranges)
+    probes = np.tile([[p.start] for p in sfh.parameters], 2 * n)
+    for i, (_, lower, upper) in enumerate(ranges):
+        probes[i, 2 * i : 2 * i + 2] = lower, upper
+    valid = sfh.valid(dict(zip((p.name for p in sfh.parameters), probes, strict=True)))
+    return tuple(
+        (name, lower if valid[2 * i] else p.lower, upper if valid[2 * i + 1] else p.upper)
+        for i, ((name, lower, upper), p) in enumerate(zip(ranges, sfh.parameters, strict=True))
+    )
 
 
 def draw_histories(
     sfh: StarFormationHistory, n_draws: int, rng: np.random.Generator, *, at_edges: bool = False
 ) -> dict[tuple[str, str], FloatArray]:
-    """Draw valid parameters, uniform over :func:`drawn_ranges`; ordered times are sorted uniform ones.
+    """Draw valid parameters, uniform over :func:`drawn_ranges`.
+
+    Ordered times are sorted uniform ones. Of the masses in bins every other draw is from a Dirichlet distribution:
+    in a box of their logarithms the last bin, which has the rest, is nearly always the heaviest.
 
     Parameters
     ----------
@@ -70,7 +89,11 @@ def draw_histories(
         if isinstance(sfh, FixedMassFracSFH):
             n_times = len(sfh.mass_fraction)
             values[:n_times] = np.sort(values[:n_times], axis=0)
+        elif isinstance(sfh, MassBinsSFH):
+            _draw_masses(sfh, values, rng)
         valid = sfh.valid({name: row for (name, _, _), row in zip(ranges, values, strict=True)})
+        if isinstance(sfh, MassBinsSFH):
+            valid &= _within(ranges, values)
         found = np.concatenate([found, values[:, valid]], axis=1)
         if found.shape[1] >= n_draws:
             return {
@@ -79,6 +102,27 @@ def draw_histories(
             }
     msg = f"{sfh.name}: only {found.shape[1]} of {_ROUNDS * n_draws} draws from its ranges are valid histories"
     raise DataError(msg)
+
+
+def _draw_masses(sfh: MassBinsSFH, values: FloatArray, rng: np.random.Generator) -> None:
+    """Replace every other draw of the bins' parameters, the first rows of `values`; order the others."""
+    n_bins, n_draws = len(sfh.bin_names), values.shape[1]
+    if isinstance(sfh, FixedTime_sSFR_SFH):
+        # in order are the masses formed since each time
+        shift = np.log10(np.array(sfh.edges()))[:, None]
+        values[:n_bins] = np.sort(values[:n_bins] + shift, axis=0)[::-1] - shift
+    half = np.arange(0, n_draws, 2)
+    low, high = np.log(_CONCENTRATIONS)
+    concentration = np.exp(rng.uniform(low, high, len(half)))
+    shares = rng.standard_gamma(concentration[:, None], size=(len(half), n_bins + 1))
+    shares = np.maximum(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300), 1e-6)
+    for row, drawn in enumerate(sfh.values_of_masses(shares).values()):
+        values[row, half] = drawn
+
+
+def _within(ranges: DrawnRanges, values: FloatArray) -> NDArray[np.bool_]:
+    lower, upper = np.array([[low, high] for _, low, high in ranges]).T[:, :, None]
+    return np.asarray(((values >= lower) & (values <= upper)).all(axis=0))
 
 
 def outside_ranges(ranges: DrawnRanges, parameters: ParameterValues) -> NDArray[np.bool_] | None:

@@ -160,10 +160,13 @@ def whole_intervals(
         )
     for j in range(n):
         excess[j] = mass[j] - excess[j]
-    _mark_easy(kind, model, start, today, grid, first, n, fraction, rows.easy[first:last])
+    _mark_easy(
+        kind, model, start, today, grid.widths[first:last], grid.edges[first : last + 1],
+        grid.edge_ln_ratio[first : last + 1], fraction, rows.easy[first:last],
+    )  # fmt: skip
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def _add_log_integrals(height: Array, y: Array, heavy: int, weight: float, out: Array) -> None:
     """Add weight * L(height / (1 - y)); before `heavy` its series holds."""
     for j in range(heavy):
@@ -176,7 +179,7 @@ def _add_log_integrals(height: Array, y: Array, heavy: int, weight: float, out: 
         old[j] += weight * (small if r < _SMALL else large)
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def _with_logarithms(
     y: Array, ln_m: Array, mass: Array, fraction: Array, excess: Array, log_mass: Array, log_excess: Array
 ) -> None:
@@ -190,28 +193,26 @@ def _with_logarithms(
         log_excess[j] = log_mass[j] - (ln_m[j] * excess[j] + m1 * log_excess[j])
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def _mark_easy(
-    kind: int, model: Model, start: float, today: float, grid: AgeGrid, first: int, n: int, fraction: Array,
-    easy: NDArray[np.bool_],
+    kind: int, model: Model, start: float, today: float, widths: Array, edges: Array, ln_ratio: Array,
+    fraction: Array, easy: NDArray[np.bool_],
 ) -> None:
     """Tell where the five nodes suffice."""  # fmt: skip
-    widths = grid.widths[first : first + n]
-    edges, ln_ratio = grid.edges[first : first + n + 1], grid.edge_ln_ratio[first : first + n + 1]
     if kind == LOG_NORMAL:
         shift = -math.log1p(-start / today)
-        for j in range(n):
+        for j in range(widths.size):
             z = model[1] - (ln_ratio[j + 1] - shift) * model[0]
             change = max(widths[j], (ln_ratio[j + 1] - ln_ratio[j]) * (1.0 + (1.5 + abs(z)) * model[0]))
             easy[j] = change < _EASY_CHANGE and fraction[j] < _EASY_MASS
     else:
         slope, constant = (0.0, 3.0) if kind == TABLE else (model[0], 1.0)
-        for j in range(n):
+        for j in range(widths.size):
             change = widths[j] * (constant + edges[j + 1] * slope)
             easy[j] = change < _EASY_CHANGE and fraction[j] < _EASY_MASS
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def interval_means(
     kind: int, model: Model, second: float, start: float, today: float, l1: float, l2: float, x1: float, dx: float,
     y1: float, r2: float, with_log: bool, work: Array,
@@ -250,7 +251,7 @@ def interval_means(
     return excess / panels, log_part / panels
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def _means_in_ln_t(
     kind: int, model: Model, second: float, start: float, today: float, l1: float, l2: float, y1: float,
     with_log: bool, work: Array,
@@ -306,7 +307,7 @@ def _means_in_ln_t(
     return excess, log_part
 
 
-@njit(forceinline=True, **COMPILE)
+@njit(**COMPILE)
 def _panel(
     kind: int, model: Model, start: float, today: float, y1: float, with_log: bool, work: Array
 ) -> tuple[float, float]:

@@ -1,8 +1,9 @@
 """CosmoSIS module GalaxyPhotometry: SFHPhotometry with BESTA's names of dust.
 
-Reads ``stars.sfh/*``, ``dust_attenuation/a_v`` and ``dust_attenuation.curve/r_v`` (with ``DustAttenuation``),
-``dust.dust_sed_component/t_dust, alpha, beta, lam0`` (with ``DustEmission``) and the parameters of the noise.
-Writes ``likelihoods/<like_name>`` and ``extra/stellar_mass`` (log10 of the mass formed, Msun).
+Reads and writes what SFHPhotometry does, but for the dust: ``dust_attenuation/a_v`` (with ``DustAttenuation`` or
+``ExtinctionLaw``), ``dust_attenuation/a_v_birth_cloud`` (with ``CharlotFall00Attenuation``), and
+``dust_attenuation.curve/r_v, delta, bump, slope``. ``r_v`` may be left out of a values file and has the law's value
+then.
 """
 
 from orchestrator.adapters.cosmosis_module import cosmosis_functions

@@ -1,8 +1,9 @@
 """CosmoSIS module GalaxySpectra: FullSpectralFit with BESTA's names of dust.
 
-Reads ``stars.sfh/*``, ``kinematics/los_vel, los_sigma, los_h3, los_h4``, ``dust_attenuation/a_v`` and
-``dust_attenuation.curve/r_v`` (with ``DustAttenuation``), ``legendre/legendre_i`` and the parameters of the noise.
-Writes ``likelihoods/<like_name>`` and ``extra/stellar_mass`` (log10 of the mass formed, Msun).
+Reads and writes what FullSpectralFit does, but for the dust: ``dust_attenuation/a_v`` (with ``DustAttenuation`` or
+``ExtinctionLaw``), ``dust_attenuation/a_v_birth_cloud`` (with ``CharlotFall00Attenuation``), and
+``dust_attenuation.curve/r_v, delta, bump, slope``. ``r_v`` may be left out of a values file and has the law's value
+then. The parameters of ``DustEmission`` are accepted and held: the dust emits nothing in an optical spectrum.
 """
 
 from orchestrator.adapters.cosmosis_module import cosmosis_functions

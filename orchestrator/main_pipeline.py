@@ -126,11 +126,11 @@ class MainPipeline:
         HandoverError
             If a value cannot move to the next stage.
         """
-        from orchestrator.forward_model.first_look import look_at_spectrum
+        from orchestrator.forward_model.first_look import look_at_model, look_at_spectrum
 
         if any(stage.n_cores == 1 for stage in self.stages):
             start_server()  # it imports while we look at the inputs
-        faults = check_inputs(self.stages, look_at_spectrum)
+        faults = check_inputs(self.stages, look_at_spectrum, look_at_model)
         if faults:
             raise ConfigError(faults)
         load_estimator()  # the server is still importing

@@ -24,9 +24,8 @@ _OPTIMISERS = frozenset(("maxlike", "multistart", "pmaxlike", "minuit", "gridmax
 
 @dataclasses.dataclass(frozen=True)
 class _Passed:
-    """Parameters of the stages so far, those of them that vary, and those with a posterior."""
+    """Parameters that a stage so far varies, and those with a posterior."""
 
-    all: frozenset[_Key] = frozenset()
     varied: frozenset[_Key] = frozenset()
     with_posterior: frozenset[_Key] = frozenset()
 
@@ -35,7 +34,7 @@ class _Passed:
         keys = frozenset(key for key, _ in values)
         varied = frozenset(values.varied)
         sampled = varied if stage.samplers and stage.samplers[-1] not in _OPTIMISERS else frozenset()
-        return _Passed(self.all | keys, self.varied | varied, (self.with_posterior - keys) | sampled)
+        return _Passed(self.varied | varied, (self.with_posterior - keys) | sampled)
 
 
 def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, ...], list[str]]:
@@ -68,7 +67,7 @@ def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, .
         names = HandoverNames(
             parameters=keys,
             options=fillable,
-            earlier=None if passed is None else passed.all,
+            earlier=None if passed is None else passed.varied,
             varied=frozenset(values.varied),
             with_posterior=known.with_posterior,
         )
@@ -97,7 +96,7 @@ def _option_faults(options: Mapping[str, Any], passed: _Passed, rules: Mapping[s
             blocked = "none" in (rules.get(option), rules.get(key[0]), rules.get("--".join(key)))
             if option not in fields:
                 continue
-            if option == "los_sigma" and model.los_sigma is None and (blocked or key not in passed.all):
+            if option == "los_sigma" and model.los_sigma is None and (blocked or key not in passed.varied):
                 faults.append(
                     f"[{section}] los_sigma is missing: give it in km/s, or let an earlier stage "
                     "(KinDust) hand it over"

@@ -18,6 +18,7 @@ from orchestrator.config.module_sections import (
     check_likelihoods,
     check_module,
 )
+from orchestrator.config.one_galaxy import check_one_galaxy
 from orchestrator.config.plain import resolve_path, words
 from orchestrator.config.samplers import known_samplers
 from orchestrator.config.sections import (
@@ -77,6 +78,7 @@ def draft_stage(
     _check_unknown(sections, samplers, names, drafts, runtime, faults)
     if len(drafts) == len(names):
         check_amplitudes(drafts, faults)
+        check_one_galaxy(drafts, faults)
         drafts = own_nuisance_sections(drafts, faults, can_write=ini_path is None)
         classes = [draft.section.class_name for draft in drafts]
         faults.extend(check_extra_outputs(pipeline.get("extra_output"), classes))

@@ -35,6 +35,14 @@ class DustOptions(Options):
         description="A_V / E(B-V) of the law; that of the law if left out: 4.05 for calzetti00, 3.1 for most others",
     )
 
+    @model_validator(mode="after")
+    def _dust_has_a_law(self) -> DustOptions:
+        for name in ("r_v", "a_v_max"):
+            if name in self.model_fields_set and self.extinction_law is None:
+                msg = f"{name} has no effect without ExtinctionLaw; set it, or remove {name}"
+                raise ValueError(msg)
+        return self
+
 
 class FreeDustOptions(DustOptions):
     """A law whose shape can be chosen or free, and more dust in front of young stars."""
@@ -193,8 +201,9 @@ class GalaxyDustOptions(FreeDustOptions):
             return given  # reported with the option
         two = given.get("DustAttenuationModel") == _CHARLOT_FALL
         if on is False:
-            dropped = ("ExtinctionLaw", "DustAttenuationModel")
+            dropped = ("ExtinctionLaw", "r_v", "DustAttenuationModel")
             return {key: value for key, value in given.items() if key not in dropped}
+        on = on or "ExtinctionLaw" in given
         if on and "ExtinctionLaw" not in given:
             given = {**given, "ExtinctionLaw": "power_law" if two else "ccm89"}
         if on and two and "birth_cloud" not in given:
@@ -204,6 +213,9 @@ class GalaxyDustOptions(FreeDustOptions):
     @model_validator(mode="after")
     def _model_has_an_effect(self) -> GalaxyDustOptions:
         if self.dust_attenuation_model == _CHARLOT_FALL and not self.birth_cloud:
-            msg = f"the model {_CHARLOT_FALL} needs DustAttenuation = T, and birth_cloud not F; set them"
+            msg = (
+                f"DustAttenuationModel = {_CHARLOT_FALL} needs DustAttenuation = T or an ExtinctionLaw, and "
+                "birth_cloud not F; set them"
+            )
             raise ValueError(msg)
         return self

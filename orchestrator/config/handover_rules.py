@@ -41,7 +41,7 @@ class HandoverNames:
     options : frozenset of str
         Module options of the stage that can be handed over.
     earlier : frozenset of (str, str) or None
-        Parameters of the stages before; None if they are not all known.
+        Parameters that the stages before vary; None if they are not all known.
     varied : frozenset of (str, str)
         Those of the stage's own parameters that vary.
     with_posterior : frozenset of (str, str)
@@ -124,7 +124,7 @@ def _target_fault(target: str, rule: str, names: HandoverNames) -> str | None:
         if rule != "fix":
             return f"{target} is a fixed option here and not a parameter; only 'fix' and 'none' are possible"
         missing = names.earlier is not None and HANDED_OPTIONS[target] not in names.earlier
-        return "no earlier stage has it" if missing else None
+        return "no earlier stage fits it" if missing else None
     moved = {key for key in names.parameters if target in (key[0], "--".join(key))}
     if rule != "fix":
         moved &= names.varied
@@ -134,7 +134,7 @@ def _target_fault(target: str, rule: str, names: HandoverNames) -> str | None:
         return None
     moved &= names.earlier
     if not moved:
-        return "no earlier stage has it"
+        return "no earlier stage fits it"
     if rule.startswith("prior") and (without := sorted(moved - names.with_posterior)):
         listed = ", ".join("--".join(key) for key in without)
         return (

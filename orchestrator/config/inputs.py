@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from orchestrator.config.extra_outputs import unavailable_outputs
@@ -14,7 +15,9 @@ __all__ = ["check_inputs"]
 
 
 def check_inputs(
-    stages: Sequence[Stage], look_at_spectrum: Callable[[Any], object] | None = None
+    stages: Sequence[Stage],
+    look_at_spectrum: Callable[[Any], object] | None = None,
+    look_at_model: Callable[[Any], object] | None = None,
 ) -> list[str]:
     """Read the spectra, the photometry and the SSP libraries of stages.
 
@@ -25,6 +28,8 @@ def check_inputs(
     look_at_spectrum : callable, optional
         Gets the options of a module with a spectrum, reads it and raises if it cannot be fitted; only reads it
         if left out.
+    look_at_model : callable, optional
+        Gets the options of a module whose files can all be read, and raises if its SSP library does not serve.
 
     Returns
     -------
@@ -33,16 +38,24 @@ def check_inputs(
     """
     faults: list[str] = []
     done: set[tuple[Any, ...]] = set()
+    faulty: set[tuple[Any, ...]] = set()
     for number, stage in enumerate(stages, 1):
         for section, options in module_options_of(stage).items():
             told: set[str] = set()
-            for key, read in _readers(options, look_at_spectrum):
+            readers = _readers(options, look_at_spectrum)
+            for key, read in readers:
                 if key in done:
                     continue
                 done.add(key)
-                new = [fault for fault in _attempt(read) if fault not in told]
+                found = _attempt(read)
+                if found:
+                    faulty.add(key)
+                new = [fault for fault in found if fault not in told]
                 told.update(new)
                 faults.extend(f"stage {number}: [{section}] {fault}" for fault in new)
+            if look_at_model is not None and readers and not any(key in faulty for key, _ in readers):
+                wrong = _attempt(partial(look_at_model, options))
+                faults.extend(f"stage {number}: [{section}] {fault}" for fault in wrong)
         faults.extend(f"stage {number}: {fault}" for fault in _limits_before_other_data(stage))
         asked = stage.sections.get("pipeline", {}).get("extra_output")
         faults.extend(f"stage {number}: {fault}" for fault in unavailable_outputs(asked, module_options_of(stage)))
@@ -104,9 +117,10 @@ def _readers(
         if look_at_spectrum is None:
             readers.append((("spectrum", path, *how.values()), lambda: _read_spectrum(path, **how)))
         else:
-            selection = (options.wl_range, options.velscale, options.mask_emission_lines, options.mask_sky_lines,
-                         options.mask_telluric, getattr(options, "z_min", None), getattr(options, "z_max", None),
-                         *library)  # fmt: skip
+            others = ("velscale", "legendre_bounds", "index_resolution", "dust_emission", "z_min", "z_max")
+            selection = (options.input_spectrum_format, options.wl_range, options.mask_emission_lines,
+                         options.mask_sky_lines, options.mask_telluric, options.mask_lines_file, options.fit_grid,
+                         *(getattr(options, name, None) for name in others), *library)  # fmt: skip
             readers.append((("spectrum", path, *how.values(), *selection), lambda: look_at_spectrum(options)))
     if getattr(options, "input_indices", None) is not None:
         readers.append((("indices", options.input_indices), lambda: _read_indices(options.input_indices)))

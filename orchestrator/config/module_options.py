@@ -147,7 +147,8 @@ def _faults(error: ValidationError, model: type[Options], section: str) -> list[
     for entry in error.errors(include_url=False):
         name = str(entry["loc"][0]) if entry["loc"] else ""
         message = entry["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
+        if entry["type"] != "value_error":  # a sentence of pydantic's; ours may begin with a name
+            message = message[:1].lower() + message[1:]
         if entry["type"] == "extra_forbidden":
             written = set(model.spellings().values())
             text = f"[{section}] unknown option {name!r}{nearest_known(name, written)}"

@@ -47,8 +47,8 @@ def _path(value: Any) -> Any:
 def _numbers(value: Any) -> Any:
     """Split ``"3500 9000"``, ``"3500, 9000"`` and ``"(3500, 9000)"``."""
     if isinstance(value, str):
-        return tuple(value.strip("()[] ").replace(",", " ").split())
-    if isinstance(value, (list, tuple)):
+        value = value.strip("()[] ").replace(",", " ").split()
+    if isinstance(value, (list, tuple)) and len(value) == 2:
         return tuple(value)
     msg = "expected two numbers, for example [3500, 9000]"
     raise ValueError(msg)

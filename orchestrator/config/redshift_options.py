@@ -123,6 +123,7 @@ class SpectraRedshiftFitOptions(
             raise ValueError(msg)
         given = self.model_fields_set & {"continuum_knot_spacing", "continuum_sigma_clip"}
         if given and not self.use_features:
-            msg = f"{' and '.join(sorted(given))} have no effect without use_features = T"
+            have = "has" if len(given) == 1 else "have"
+            msg = f"{' and '.join(sorted(given))} {have} no effect without use_features = T; set it, or remove them"
             raise ValueError(msg)
         return self

@@ -146,6 +146,16 @@ class SpectrumOptions(Options):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _masks_are_on(self) -> SpectrumOptions:
+        owners = {"telluric_pad": "mask_telluric", "sky_line_pad": "mask_sky_lines"}
+        owners["emission_line_half_width"] = "mask_emission_lines"
+        for name, owner in owners.items():
+            if name in self.model_fields_set and not getattr(self, owner):
+                msg = f"{name} has no effect without {owner} = T; set it, or remove {name}"
+                raise ValueError(msg)
+        return self
+
 
 class PolynomialOptions(Options):
     """Multiplicative Legendre polynomials."""
@@ -172,6 +182,15 @@ class PolynomialOptions(Options):
     @classmethod
     def _legendre_section_can_be(cls, name: str) -> str:
         return nuisance_section(name)
+
+    @model_validator(mode="after")
+    def _polynomial_is_there(self) -> PolynomialOptions:
+        degree = getattr(self, "multiplicative_degree", self.legendre_deg)
+        unused = sorted({"legendre_bounds", "legendre_scale", "legendre_mode"} & self.model_fields_set)
+        if unused and degree == 0:
+            msg = f"{unused[0]} has no effect without a polynomial; set legendre_deg, or remove {unused[0]}"
+            raise ValueError(msg)
+        return self
 
 
 class _SpectralModuleOptions(

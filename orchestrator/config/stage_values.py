@@ -99,8 +99,8 @@ def _a_v_max(options: object) -> float:
 def _walker_faults(stage: Stage, values: ValuesFile) -> list[str]:
     """Ensemble samplers need an even number of walkers, at least twice the parameters."""
     faults = []
-    for sampler in {"emcee", "zeus"} & set(stage.samplers) & set(known_samplers()):
-        walkers = stage.sections.get(sampler, {}).get("walkers", 2)
+    for sampler in {"emcee", "ensemble", "zeus"} & set(stage.samplers) & set(known_samplers()):
+        walkers = stage.sections.get(sampler, {}).get("walkers", "" if sampler == "ensemble" else 2)
         if not str(walkers).isdigit():
             continue  # reported with the sampler's options
         needed = 2 * len(values.varied)

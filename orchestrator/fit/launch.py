@@ -172,6 +172,9 @@ def _build_pipeline(ini: Any, folder: Path, is_master: bool) -> Any:
     try:
         with contextlib.nullcontext() if is_master else stdout_redirected():
             pipeline = LikelihoodPipeline(ini, priors=priors_of(ini, folder))
+    except OrchestratorError as error:  # its message says what to do; a traceback would bury it
+        msg = f"{_failing_module(error)} cannot be set up: {error}"
+        raise StartPointError(msg) from error
     except Exception as error:  # noqa: BLE001 - a module may raise anything; all of it is the same failure here
         traceback.print_exc()
         msg = f"{_failing_module(error)} cannot be set up: {type(error).__name__}: {error}"

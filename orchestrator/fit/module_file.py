@@ -10,7 +10,11 @@ from typing import Any
 
 from orchestrator.errors import ConfigError
 
-__all__ = ["load_module_class"]
+__all__ = ["NoModuleClassError", "load_module_class"]
+
+
+class NoModuleClassError(ConfigError):
+    """A module file of functions alone: CosmoSIS runs it, and nothing can be drawn with it."""
 
 
 def load_module_class(file: Path) -> Any:
@@ -21,7 +25,7 @@ def load_module_class(file: Path) -> Any:
     Raises
     ------
     ConfigError
-        If the file does not exist or defines no ``module``.
+        If the file does not exist; `NoModuleClassError` if it defines no ``module``.
     """
     if not file.is_file():
         msg = f"The module file {str(file)!r} does not exist."
@@ -48,5 +52,5 @@ def load_module_class(file: Path) -> Any:
             f"The module file {str(file)!r} defines no class under the name 'module', so it cannot "
             "be built here."
         )
-        raise ConfigError(msg)
+        raise NoModuleClassError(msg)
     return found

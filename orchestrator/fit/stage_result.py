@@ -188,7 +188,8 @@ def read_products(paths: StagePaths) -> Products:
         record = json.loads(paths.products.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Products()
-    figures = {name: Path(path) for name, path in record.get("figures", {}).items()}
+    # relative to the folder, so that it can be moved; an absolute path stays what it is
+    figures = {name: paths.directory / path for name, path in record.get("figures", {}).items()}
     return Products(
         {name: path for name, path in figures.items() if path.is_file()},
         {name: Goodness(**numbers) for name, numbers in record.get("goodness", {}).items()},

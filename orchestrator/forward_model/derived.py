@@ -25,7 +25,15 @@ from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.sfh_base import SECTION
 from orchestrator.ssp_libraries.library import SSPLibrary
 
-__all__ = ["VISUAL_RANGE", "DerivedModel", "FormationHistory", "band_luminosity", "derived_model", "with_derived"]
+__all__ = [
+    "VISUAL_RANGE",
+    "DerivedModel",
+    "FormationHistory",
+    "band_luminosity",
+    "check_light_range",
+    "derived_model",
+    "with_derived",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -213,6 +221,23 @@ _GROUPS = {
 }
 
 
+def check_light_range(library: SSPLibrary, light_range: tuple[float, float]) -> None:
+    """Require a range of wavelengths, rest frame, Angstrom, that a library covers.
+
+    Raises
+    ------
+    LibraryError
+        If it does not.
+    """
+    (low, high), wave = light_range, library.wavelength
+    if not wave[0] <= low < high <= wave[-1]:
+        msg = (
+            f"light_range = {low:g} {high:g} A: {library.name} covers {wave[0]:g}-{wave[-1]:g} A; choose a range "
+            "inside"
+        )
+        raise LibraryError(msg)
+
+
 def band_luminosity(library: SSPLibrary, light_range: tuple[float, float]) -> FloatArray:
     """Return the luminosity of each SSP between two wavelengths, Lsun per Msun formed, shape (n_met * n_age,).
 
@@ -227,14 +252,9 @@ def band_luminosity(library: SSPLibrary, light_range: tuple[float, float]) -> Fl
     LibraryError
         If the library does not cover the range.
     """
+    check_light_range(library, light_range)
     low, high = light_range
     wave = library.wavelength
-    if not wave[0] <= low < high <= wave[-1]:
-        msg = (
-            f"light_range = {low:g} {high:g} A: {library.name} covers {wave[0]:g}-{wave[-1]:g} A; choose a range "
-            "inside"
-        )
-        raise LibraryError(msg)
     first, last = np.searchsorted(wave, low, side="right") - 1, np.searchsorted(wave, high) + 1
     part, spectra = wave[first:last], library.flux[..., first:last].reshape(-1, last - first)
     knots = np.concatenate([[low], part[(part > low) & (part < high)], [high]])

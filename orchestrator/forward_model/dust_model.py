@@ -28,7 +28,15 @@ from orchestrator.physics.dust_emission import SHORTEST
 from orchestrator.physics.dust_laws import SHAPES, dust_law
 from orchestrator.physics.parameter import Parameter, ParameterValues
 
-__all__ = ["DustModel", "foreground_transmission", "needs_dust_model", "prepare_dust_model", "screen_of_options"]
+__all__ = [
+    "DustModel",
+    "check_no_emission",
+    "foreground_transmission",
+    "needs_dust_model",
+    "prepare_dust_model",
+    "screen_of_options",
+    "young_stars",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -143,13 +151,7 @@ def prepare_dust_model(
     """
     if isinstance(options, ForegroundOptions) and options.galactic_e_bv > 0:
         check_range(options.galactic_law, good_wavelength * (1 + redshift))
-    if getattr(options, "dust_emission", False) and float(covered_wavelength.max()) > SHORTEST:
-        reached = float(covered_wavelength.max())
-        msg = (
-            f"DustEmission = T: the spectrum reaches {reached:.0f} Angstrom (rest frame), and "
-            "the emission of dust from 1 micron is for photometry: set wlRange, or DustEmission = F"
-        )
-        raise DataError(msg)
+    check_no_emission(options, float(covered_wavelength.max()))
     if options.extinction_law is not None:
         check_range(options.extinction_law, good_wavelength)
     if not needs_dust_model(options):
@@ -180,7 +182,34 @@ def screen_of_options(
         return DustModel(declared, screen)
     slope = {"slope": options.birth_cloud_slope} if options.birth_cloud_law == "power_law" else {}
     clouds = {key: prepare_curve(options.birth_cloud_law, w, fixed=slope)({})[0] for key, w in wavelengths.items()}
-    young = np.asarray(log10_age_yr, dtype=np.float64) < np.log10(options.birth_cloud_age * 1e6)
+    return DustModel(declared, screen, clouds, young_stars(options, log10_age_yr))
+
+
+def check_no_emission(options: Any, reached: float) -> None:
+    """Refuse the emission of dust in a spectrum that reaches `reached`, rest frame, Angstrom.
+
+    Raises
+    ------
+    DataError
+        If dust emits there.
+    """
+    if getattr(options, "dust_emission", False) and reached > SHORTEST:
+        msg = (
+            f"DustEmission = T: the spectrum reaches {reached:.0f} Angstrom (rest frame), and "
+            "the emission of dust from 1 micron is for photometry: set wlRange, or DustEmission = F"
+        )
+        raise DataError(msg)
+
+
+def young_stars(options: FreeDustOptions, log10_age_yr: ArrayLike) -> NDArray[np.bool_]:
+    """Return which SSPs are in birth clouds, shape (n_ssp,).
+
+    Raises
+    ------
+    DataError
+        If none is.
+    """
+    young: NDArray[np.bool_] = np.asarray(log10_age_yr, dtype=np.float64) < np.log10(options.birth_cloud_age * 1e6)
     if not young.any():
         youngest = 10 ** float(np.min(log10_age_yr)) / 1e6
         msg = (
@@ -189,7 +218,7 @@ def screen_of_options(
             "with younger SSPs, a larger birth_cloud_age, or birth_cloud = F"
         )
         raise DataError(msg)
-    return DustModel(declared, screen, clouds, young)
+    return young
 
 
 def check_range(law: str, wavelength: FloatArray) -> None:

@@ -30,7 +30,7 @@ from orchestrator.physics.lsf import lsf_difference
 from orchestrator.physics.wavelength import log_wavelength_grid, pixel_edges
 from orchestrator.ssp_libraries.library import SSPLibrary
 
-__all__ = ["IndexFit", "prepare_index_fit"]
+__all__ = ["IndexFit", "prepare_index_fit", "require_known_resolution"]
 
 logger = logging.getLogger(__name__)
 
@@ -178,6 +178,22 @@ def _wanted_fwhm(options: EquivalentWidthFitOptions, wavelength: FloatArray) -> 
     return np.full(len(wavelength), float(options.index_resolution))
 
 
+def require_known_resolution(spectrum: Spectrum, options: EquivalentWidthFitOptions) -> None:
+    """Require a known line-spread function where indices are brought to a resolution.
+
+    Raises
+    ------
+    DataError
+        If it is not known.
+    """
+    if options.index_resolution != "data" and spectrum.lsf_fwhm is None:
+        msg = (
+            f"index_resolution = {options.index_resolution}: the line-spread function of {spectrum.name} is not "
+            "known; give it with lsf, or set index_resolution = data"
+        )
+        raise DataError(msg)
+
+
 def _smoothing(
     spectrum: Spectrum,
     own: FloatArray | None,
@@ -186,12 +202,8 @@ def _smoothing(
     options: EquivalentWidthFitOptions,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the dispersion in pixels that takes the data to the resolution wanted, and the FWHM reached."""
-    if own is None:
-        msg = (
-            f"index_resolution = {options.index_resolution}: the line-spread function of {spectrum.name} is not "
-            "known; give it with lsf, or set index_resolution = data"
-        )
-        raise DataError(msg)
+    require_known_resolution(spectrum, options)
+    assert own is not None
     needed, coarse = lsf_difference(wanted, own)
     if coarse:
         logger.warning(

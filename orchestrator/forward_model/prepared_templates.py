@@ -38,7 +38,7 @@ FloatArray = NDArray[np.float64]
 
 
 _FORMAT = "prepared-templates-2"
-_HISTORIES_FORMAT = "basis-of-histories-1"
+_HISTORIES_FORMAT = "basis-of-histories-2"
 _STATEMENT = {"delta_log_likelihood", "n_draws", "signal_to_noise", "rank"}
 
 _FEW = 64

@@ -160,13 +160,10 @@ def whole_intervals(
         )
     for j in range(n):
         excess[j] = mass[j] - excess[j]
-    _mark_easy(
-        kind, model, start, today, grid.widths[first:last], grid.edges[first : last + 1],
-        grid.edge_ln_ratio[first : last + 1], fraction, rows.easy[first:last],
-    )  # fmt: skip
+    _mark_easy(kind, model, start, today, grid, first, n, fraction, rows.easy[first:last])
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
 def _add_log_integrals(height: Array, y: Array, heavy: int, weight: float, out: Array) -> None:
     """Add weight * L(height / (1 - y)); before `heavy` its series holds."""
     for j in range(heavy):
@@ -179,7 +176,7 @@ def _add_log_integrals(height: Array, y: Array, heavy: int, weight: float, out: 
         old[j] += weight * (small if r < _SMALL else large)
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
 def _with_logarithms(
     y: Array, ln_m: Array, mass: Array, fraction: Array, excess: Array, log_mass: Array, log_excess: Array
 ) -> None:
@@ -193,26 +190,42 @@ def _with_logarithms(
         log_excess[j] = log_mass[j] - (ln_m[j] * excess[j] + m1 * log_excess[j])
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
+def _table_slope(model: Model, l1: float, l2: float) -> float:
+    """Bound on the slope of ln(dY/dx) against x = ln(l) between two times of a piece of a table."""
+    s1, s2 = l1 - model[0], l2 - model[0]
+    rate1 = model[2] + s1 * (2.0 * model[3] + 3.0 * s1 * model[4])
+    rate2 = model[2] + s2 * (2.0 * model[3] + 3.0 * s2 * model[4])
+    steepest = max(abs(2.0 * model[3] + 6.0 * s1 * model[4]), abs(2.0 * model[3] + 6.0 * s2 * model[4]))
+    # no cubic needs more than l^3 does
+    return 1.0 + min(l2 * steepest / max(min(rate1, rate2), 1e-300), 2.0)
+
+
+@njit(forceinline=True, **COMPILE)
 def _mark_easy(
-    kind: int, model: Model, start: float, today: float, widths: Array, edges: Array, ln_ratio: Array,
-    fraction: Array, easy: NDArray[np.bool_],
+    kind: int, model: Model, start: float, today: float, grid: AgeGrid, first: int, n: int, fraction: Array,
+    easy: NDArray[np.bool_],
 ) -> None:
     """Tell where the five nodes suffice."""  # fmt: skip
+    widths = grid.widths[first : first + n]
+    edges, ln_ratio = grid.edges[first : first + n + 1], grid.edge_ln_ratio[first : first + n + 1]
     if kind == LOG_NORMAL:
         shift = -math.log1p(-start / today)
-        for j in range(widths.size):
+        for j in range(n):
             z = model[1] - (ln_ratio[j + 1] - shift) * model[0]
             change = max(widths[j], (ln_ratio[j + 1] - ln_ratio[j]) * (1.0 + (1.5 + abs(z)) * model[0]))
             easy[j] = change < _EASY_CHANGE and fraction[j] < _EASY_MASS
+    elif kind == TABLE:
+        for j in range(n):
+            change = widths[j] * _table_slope(model, edges[j], edges[j + 1])
+            easy[j] = change < _EASY_CHANGE and fraction[j] < _EASY_MASS
     else:
-        slope, constant = (0.0, 3.0) if kind == TABLE else (model[0], 1.0)
-        for j in range(widths.size):
-            change = widths[j] * (constant + edges[j + 1] * slope)
+        for j in range(n):
+            change = widths[j] * (1.0 + edges[j + 1] * model[0])
             easy[j] = change < _EASY_CHANGE and fraction[j] < _EASY_MASS
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
 def interval_means(
     kind: int, model: Model, second: float, start: float, today: float, l1: float, l2: float, x1: float, dx: float,
     y1: float, r2: float, with_log: bool, work: Array,
@@ -228,7 +241,7 @@ def interval_means(
         z = model[1] + math.log((today - l2) / (today - start)) * model[0]
         change = max(dx, math.log((today - l1) / (today - l2)) * (1.0 + (1.5 + abs(z)) * model[0]))
     elif kind == TABLE:
-        change = 3.0 * dx
+        change = dx * _table_slope(model, l1, l2)
     else:
         change = dx * (1.0 + l2 * model[0])
     panels = 1 + int(min(change / _PANEL_CHANGE, float(_MOST_PANELS)))
@@ -251,7 +264,7 @@ def interval_means(
     return excess / panels, log_part / panels
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
 def _means_in_ln_t(
     kind: int, model: Model, second: float, start: float, today: float, l1: float, l2: float, y1: float,
     with_log: bool, work: Array,
@@ -307,7 +320,7 @@ def _means_in_ln_t(
     return excess, log_part
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
 def _panel(
     kind: int, model: Model, start: float, today: float, y1: float, with_log: bool, work: Array
 ) -> tuple[float, float]:

@@ -276,7 +276,8 @@ def project(
             node -= 1
         cell = _cell(node, ln_today, alpha, ln_grid)
         _prepare_rows(shape, i, model, today, grid, alpha > 0.0, rows)
-        k = 0
+        # for a literal 0 everything below would be compiled a second time
+        k: int = np.int64(0)  # type: ignore[assignment]
         while k <= n_age:
             last = _easy_run(rows, cell.limit, k)
             if last > k:

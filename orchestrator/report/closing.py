@@ -22,6 +22,7 @@ from typing import Any
 
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import StageError
+from orchestrator.fit.module_file import NoModuleClassError
 from orchestrator.fit.process import ProcessLost, TimedOut
 from orchestrator.fit.stage_result import StageResult, read_products
 from orchestrator.fit.warm import run_warm
@@ -80,23 +81,45 @@ def close_stage(result: StageResult, plot_result: bool) -> StageResult:
     if not order.figures and all(module.class_name is None for module in result.stage.modules):
         return result  # a user's own modules have no tables of ours
     Path(order.products).unlink(missing_ok=True)
-    command = [sys.executable, "-P", "-m", PROGRAM, str(result.stage.paths.params), json.dumps(asdict(order))]
-    limit = result.stage.sections.get("runtime", {}).get("timeout")
-    log = result.stage.paths.log
-    try:
-        code = run_warm(command, log, append=True, timeout=float(limit) if limit else None)
-    except (TimedOut, ProcessLost, OSError, StageError) as error:
-        logger.warning("figures and tables of stage %s are not complete: %s", result.name, error)
-        return result
+    made, complaint = _carry_out(order, result.stage)
+    while complaint and made.get("drawing"):
+        # the module that crashed takes its own figure along; the others are drawn by a new process
+        crashed = made.pop("drawing")
+        made["problems"].append(f"no figure of {crashed}: {complaint}")
+        left = {name: path for name, path in order.figures.items() if name not in made["figures"] and name != crashed}
+        order = replace(order, figures=left, lines={}, derived=False)
+        again, complaint = _carry_out(order, result.stage)
+        made["figures"] |= again["figures"]
+        made["problems"] += again["problems"]
+        made["drawing"] = again.get("drawing")
+    made.pop("drawing", None)
+    write_atomically(Path(order.products), json.dumps(made, indent=1) + "\n")
     products = read_products(result.stage.paths)
     for problem in products.problems:
         logger.warning("stage %s: %s", result.name, problem)
-    if code != 0:
-        logger.warning(
-            "figures and tables of stage %s are not complete: their process ended with exit code %d; see %s",
-            result.name, code, log,
-        )  # fmt: skip
+    if complaint and not products.problems:
+        logger.warning("figures and tables of stage %s are not complete: %s", result.name, complaint)
     return replace(result, figures=products.figures, goodness=products.goodness)
+
+
+def _carry_out(order: Order, stage: Stage) -> tuple[dict[str, Any], str]:
+    """Carry out an order in a process of its own; return its record, and how the process ended if not well."""
+    command = [sys.executable, "-P", "-m", PROGRAM, str(stage.paths.params), json.dumps(asdict(order))]
+    limit = stage.sections.get("runtime", {}).get("timeout")
+    complaint = ""
+    try:
+        code = run_warm(command, stage.paths.log, append=True, timeout=float(limit) if limit else None)
+    except (TimedOut, ProcessLost, OSError, StageError) as error:
+        complaint = str(error)
+    else:
+        if code != 0:
+            ending = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            complaint = f"its process {ending}; see {stage.paths.log}"
+    try:
+        record: dict[str, Any] = json.loads(Path(order.products).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    return {"figures": {}, "goodness": {}, "problems": [], **record}, complaint
 
 
 def _order(stage: Stage, plot_result: bool) -> Order:
@@ -128,8 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if made:
         work.tables()
         work.figures()
-    record = {"figures": work.drawn, "goodness": work.goodness, "problems": work.problems}
-    write_atomically(Path(work.order.products), json.dumps(record, indent=1) + "\n")
+    work.write()
     sys.stdout.flush()
     return 0 if made else 1
 
@@ -145,6 +167,13 @@ class _Closing:
         self.modules: dict[str, Any] = {}
         self.block: Any = None
 
+    def write(self, drawing: str | None = None) -> None:
+        """Write what was made so far, and what is about to be drawn, which a module can crash in."""
+        record = {"figures": self.drawn, "goodness": self.goodness, "problems": self.problems}
+        if drawing is not None:
+            record["drawing"] = drawing
+        write_atomically(Path(self.order.products), json.dumps(record, indent=1) + "\n")
+
     def modules_are_built(self) -> bool:
         """Rebuild the modules and evaluate them at the best fit."""
         from orchestrator.fit.reader import Reader
@@ -155,7 +184,12 @@ class _Closing:
             self.summary = summarize_results(self.reader.chain)
             row = self.summary.best_fit.row
             self.block = self.reader.solution_to_datablock(self.reader.solution_to_dict(row))
-            self.modules = {name: self.reader.get_module(name) for name in self.reader.modules}
+            for name in self.reader.modules:
+                try:
+                    self.modules[name] = self.reader.get_module(name)
+                except NoModuleClassError as error:  # a user's own module of functions: the others can be drawn
+                    if name in self.order.figures:
+                        self.problems.append(f"no figure of {name}: {error}")
             for module in self.modules.values():
                 module.execute(self.block)  # in order, so that each figure shows the mass that all data share
 
@@ -180,8 +214,12 @@ class _Closing:
     def figures(self) -> None:
         """Draw what was ordered."""
         for name, path in self.order.figures.items():
+            if name not in self.modules:
+                continue  # said when it was built
+            self.write(drawing=name)
             self._attempt(f"no figure of {name}", partial(self._draw, name, path))
         if self.order.history_figure:
+            self.write(drawing="the star-formation history")
             self._attempt("no figure of the star-formation history", self._draw_history)
 
     def _attempt(self, failure: str, work: Callable[[], object]) -> bool:
@@ -203,7 +241,9 @@ class _Closing:
 
     def _draw(self, name: str, path: str) -> None:
         self.modules[name].plot_solution(self.block, figname=path)
-        self.drawn[name] = path
+        folder = Path(self.order.products).parent
+        drawn = Path(path)
+        self.drawn[name] = str(drawn.relative_to(folder) if drawn.is_relative_to(folder) else drawn)
 
     def _draw_history(self) -> None:
         from orchestrator.fit.stage_result import load_run

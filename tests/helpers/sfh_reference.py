@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from orchestrator.physics.sfh import (
-    FixedMassFracSFH,
-    MassBinsSFH,
-    StarFormationHistory,
-    build_sfh,
-)
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 from scipy.special import gammainc
 from scipy.stats import norm
+
+from orchestrator.physics.sfh import FixedMassFracSFH, MassBinsSFH, StarFormationHistory, build_sfh
 
 Array = NDArray[np.float64]
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(24)
@@ -87,12 +83,12 @@ def history(name: str, values: dict[str, float], today: float) -> History:
             lambda t: np.where(t < end, norm.pdf(z(t)) / (scale * np.maximum(t, 1e-200)) / total, 0.0),
             breaks,
         )
-    times, masses = _points(name, values, today)
+    times, masses = points_of_table(name, values, today)
     table = PchipInterpolator(times, masses)
     return History(table, table.derivative(), tuple(times[1:-1]))
 
 
-def _points(name: str, values: dict[str, float], today: float) -> tuple[Array, Array]:
+def points_of_table(name: str, values: dict[str, float], today: float) -> tuple[Array, Array]:
     """Cosmic times and masses formed of a tabulated history, from the words of the documentation."""
     own = {key: value for key, value in values.items() if key not in ("alpha_powerlaw", "ism_metallicity_today")}
     numbers = np.array(list(own.values()))
@@ -126,8 +122,8 @@ def direct_weights(name: str, values: dict[str, float], today: float, log_ages: 
     lowest = 1e-190 if name.startswith("LogNormal") else 1e-30
     cuts = [0.0, *(today - ages[ages < today]), today, *model.breaks]
     for limit in metals / values["ism_metallicity_today"]:
-        if alpha > 0.0 and 0.0 < limit < 1.0 and limit ** (1.0 / alpha) > 1e-13 and float(model.mass(lowest)) < limit ** (1.0 / alpha):
-            target = limit ** (1.0 / alpha)
+        target = limit ** (1.0 / alpha) if alpha > 0.0 and limit < 1.0 else 0.0
+        if target > max(1e-13, float(model.mass(lowest))):
             ln_t = brentq(
                 lambda x, m=target: float(model.mass(np.exp(x))) - m, np.log(lowest), np.log(today), xtol=1e-15
             )

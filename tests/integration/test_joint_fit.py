@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from orchestrator.modules.sfh_photometry import SFHPhotometryModule
 from orchestrator import MainPipeline, Reader, load_run, summarize_results
 from orchestrator.config.values import read_values
 from orchestrator.errors import ConfigError
+from orchestrator.report import closing
 
 pytestmark = pytest.mark.library("PopStar")
 
@@ -201,18 +203,21 @@ def test_figures_of_a_joint_fit_show_the_joint_mass(run_in, monkeypatch):
     def keep(name):
         def draw(figure, path):
             drawn[name] = figure
-            path.write_text("drawn")
             return path
 
         return draw
 
-    monkeypatch.setattr(spectrum_figure, "plot_spectrum", keep("spectrum"))
-    monkeypatch.setattr(photometry_figure, "plot_photometry", keep("photometry"))
     text = (run_in / "bands.txt").read_text().split()
     doubled = [f"{band} {2 * float(f)} {e}\n" for band, f, e in zip(text[::3], text[1::3], text[2::3], strict=True)]
     (run_in / "bands.txt").write_text("".join(doubled))  # another mass than the spectrum's
     (result,) = MainPipeline([stage("joint", both())]).run(plot_result=True)
     assert set(result.figures) == {"FullSpectralFit", "SFHPhotometry"}
+    # once more in this process, where the figures can be looked into
+    monkeypatch.setattr(spectrum_figure, "plot_spectrum", keep("spectrum"))
+    monkeypatch.setattr(photometry_figure, "plot_photometry", keep("photometry"))
+    figures = {name: str(path) for name, path in result.figures.items()}
+    order = closing.Order(str(result.stage.paths.chain), str(run_in / "products.json"), figures)
+    assert closing.main([str(result.stage.paths.params), json.dumps(asdict(order))]) == 0
     mass = np.array([10 ** result.best_fit.extra["extra--stellar_mass"]])
     reader = Reader.from_results_file("results/joint.txt")
     point = reader.get_max_posterior_solution(as_datablock=True)

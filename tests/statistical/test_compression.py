@@ -17,7 +17,7 @@ from orchestrator.forward_model.prepared_templates import prepare_templates
 from orchestrator.forward_model.stellar_population import StellarPopulation
 from orchestrator.forward_model.stellar_spectrum import StellarSpectrumModel, prepare_stellar_spectrum
 from orchestrator.physics.attenuation import attenuation_curve
-from orchestrator.physics.sfh import build_sfh
+from orchestrator.physics.sfh import SFH_MODELS, MassBinsSFH, build_sfh
 from orchestrator.physics.wavelength import prepare_projection
 from orchestrator.ssp_libraries.library import SSPLibrary
 from orchestrator.ssp_libraries.load import load_library
@@ -26,12 +26,7 @@ pytestmark = pytest.mark.library("PopStar")
 
 TODAY = 13.0
 N_DRAWS = 1000
-HISTORIES = [
-    ("ExponentialSFH", ()),
-    ("DelayedTauSFH", ()),
-    ("LogNormalSFH", ()),
-    ("FixedMassFracSFH", (0.1, 0.5, 0.9)),
-]
+HISTORIES = [(name, model.example) for name, model in SFH_MODELS.items()]
 LIMITS = {50: 0.01, 200: 0.05}
 
 
@@ -49,12 +44,23 @@ def one_cache(library: SSPLibrary, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def prior_draws(population: StellarPopulation, n: int, seed: int) -> dict[tuple[str, str], np.ndarray]:
-    """Uniform over the declared ranges, written independently of the draws behind the basis."""
+    """Uniform over the valid part of the ranges, written independently of the draws behind the basis.
+
+    Masses of bins, of which a box is hardly ever valid, are Dirichlet.
+    """
     rng = np.random.default_rng(seed)
-    own = {p.name: rng.uniform(p.lower, p.upper, n) for p in population.sfh.parameters}
+    sfh = population.sfh
+    own = {p.name: rng.uniform(p.lower, p.upper, 20 * n) for p in sfh.parameters}
     times = [name for name in own if name.startswith("t_at")]
     ordered = np.sort([own[name] for name in times], axis=0) if times else []
     own |= dict(zip(times, ordered, strict=True))
+    if isinstance(sfh, MassBinsSFH):
+        own |= sfh.values_of_masses(rng.dirichlet(np.ones(len(sfh.bin_names) + 1), 20 * n))
+    inside = sfh.valid(own)
+    for parameter in sfh.parameters:
+        inside &= (own[parameter.name] >= parameter.lower) & (own[parameter.name] <= parameter.upper)
+    own = {name: values[inside][:n] for name, values in own.items()}
+    assert len(own["alpha_powerlaw"]) == n
     draws = {("stars.sfh", name): value for name, value in own.items()}
     ranges = {"los_vel": (-300, 300), "los_sigma": (30, 350), "los_h3": (-0.15, 0.15), "los_h4": (-0.15, 0.15)}
     draws |= {("kinematics", name): rng.uniform(*limits, n) for name, limits in ranges.items()}

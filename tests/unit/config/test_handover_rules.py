@@ -75,7 +75,7 @@ def test_the_first_stage_receives_nothing(kin_dust, tmp_path):
 def test_nothing_comes_from_earlier_stages(kin_dust, sfh_spectra, tmp_path):
     third = {**sfh_spectra, "output": {"filename": "results/third"}, "handover": {"logtau": "fix"}}
     third["SFHSpectra"] = {**sfh_spectra["SFHSpectra"], "SFHModel": "ExponentialSFH", "SFHArgs": []}
-    assert "no earlier stage has it" in fault([kin_dust, sfh_spectra, third], tmp_path)
+    assert "no earlier stage fits it" in fault([kin_dust, sfh_spectra, third], tmp_path)
     third["handover"] = {"ism_metallicity_today": "prior"}
     assert rules([kin_dust, sfh_spectra, third], tmp_path) == {"stars.sfh--ism_metallicity_today": "prior"}
 

@@ -15,7 +15,7 @@ export MKL_NUM_THREADS := 1
 
 # SSP libraries, fetched once into the user's data folder.
 EXAMPLE_LIBRARIES := MIUSCAT PopStar
-TEST_LIBRARIES := MIUSCAT PopStar MaStar
+TEST_LIBRARIES := MIUSCAT PopStar MaStar M11-MILES M11-ELODIE M11-STELIB
 
 .PHONY: help setup setup-test libraries test-libraries example table test lint types bench notebook clean
 

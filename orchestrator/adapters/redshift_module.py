@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from orchestrator.adapters.cosmosis_module import CosmosisModule, _put
 from orchestrator.forward_model.evaluation import Evaluation
+from orchestrator.forward_model.goodness import Goodness
 from orchestrator.forward_model.redshift_model import RedshiftModel, RedshiftProfile
 from orchestrator.forward_model.redshift_setup import RedshiftFit, prepare_redshift_fit
 from orchestrator.physics.amplitude import Parabola
@@ -85,6 +86,14 @@ class RedshiftModule(CosmosisModule):
                 f"{evaluation.extra['second_lower_by'][0]:.1f} below that of {redshift:.5f}"
             )
         return tuple(found)
+
+    def goodness_of_fit(self, solution: Any) -> Goodness:
+        """Return chi2 with the errors of the file, of the fitted pixels at a solution."""
+        parameters = self.read_parameters(solution)
+        redshift, mass, _ = self._solution(parameters, self.joint_mass(solution))
+        drawn = self._figure_data(parameters, redshift, mass)
+        n_data = int(drawn.good_pixels.sum())
+        return Goodness(drawn.chi2 * drawn.noise_scale**2, n_data, n_data - drawn.n_degrees_of_freedom)
 
     def cleanup(self) -> None:
         """Write ln L as a function of redshift at the best point: that of the chain, or the best one seen."""

@@ -17,7 +17,7 @@ from orchestrator.physics.derived_quantities import (
 
 __all__ = ["check_extra_outputs", "unavailable_outputs"]
 
-_ONLY_DERIVED = ("KinDust", "FullSpectralFit", "SFHSpectra", "SFHPhotometry", "GalaxyPhotometry")
+_ONLY_DERIVED = ("KinDust", "FullSpectralFit", "GalaxySpectra", "SFHSpectra", "SFHPhotometry", "GalaxyPhotometry")
 """Modules that write at most derived quantities into the section ``extra``."""
 
 

@@ -23,7 +23,7 @@ DEFAULT_INDICES = ("Dn4000", "HdeltaA", "HgammaA", "Hbeta", "Mgb", "Fe5270", "Fe
 """Age from the break and the Balmer lines, metallicity from magnesium and iron."""
 
 _KEPT_WITH_A_TABLE = ("redshift", "ssp_lsf", "wl_norm_range", "velscale", "input_spectrum")
-_WITHOUT_EFFECT = ("distance_mpc", "light_range", "fit_grid", "measure_emission_lines")
+_WITHOUT_EFFECT = ("distance_mpc", "fit_grid", "measure_emission_lines")
 _Width = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -1,8 +1,7 @@
 """What a stage receives from the earlier ones: start values, fixed values and priors.
 
-By default each parameter that an earlier stage sampled and this one samples too starts at the earlier best
-fit,
-and a module option of the same name as an earlier parameter takes its value. Rules choose otherwise.
+By default each parameter that an earlier stage sampled and this one samples too starts at the earlier best fit, and
+a module option of the same name as an earlier parameter takes its value. Rules choose otherwise.
 """
 
 from __future__ import annotations

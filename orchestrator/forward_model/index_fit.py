@@ -108,7 +108,9 @@ def prepare_index_fit(options: EquivalentWidthFitOptions) -> IndexFit:
         dusty=options.extinction_law is not None,
         gas_extinction=options.gas_extinction,
     )
-    return IndexFit(model=model, library=library, not_measured=not_measured, name=path.name)
+    row = options.input_spectrum_row
+    name = path.name if row is None else f"{path.name} row {row}"
+    return IndexFit(model=model, library=library, not_measured=not_measured, name=name)
 
 
 _Source = tuple[list[LineIndex], FloatArray, FloatArray, list[str], IndexPixels]

@@ -86,7 +86,10 @@ def close_stage(result: StageResult, plot_result: bool) -> StageResult:
         # the module that crashed takes its own figure along; the others are drawn by a new process
         crashed = made.pop("drawing")
         made["problems"].append(f"no figure of {crashed}: {complaint}")
-        left = {name: path for name, path in order.figures.items() if name not in made["figures"] and name != crashed}
+        if crashed not in order.figures:
+            break  # the last figure, of the history
+        names = list(order.figures)
+        left = {name: order.figures[name] for name in names[names.index(crashed) + 1 :]}
         order = replace(order, figures=left, lines={}, derived=False)
         again, complaint = _carry_out(order, result.stage)
         made["figures"] |= again["figures"]

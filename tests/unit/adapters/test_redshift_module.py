@@ -65,6 +65,12 @@ def test_a_point_writes_likelihood_redshift_and_mass(folder):
     data = np.loadtxt("mock.dat")[:, 1] * 1e-16
     assert model == pytest.approx(data, rel=5e-3)
     assert mine.flags(block) == ()
+    goodness = mine.goodness_of_fit(block)
+    assert goodness.n_free == len(POINT) + 1
+    good = mine.fit.good_pixels
+    residual = (model - data)[good[mine.fit.covered]] / mine.fit.spectrum.uncertainty[good]
+    assert goodness.chi2 == pytest.approx((residual**2).sum(), rel=1e-6)
+    assert goodness.n_data == good.sum()
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,6 @@ def test_resolution_that_cannot_be(given):
         (BASE, {}, "give one of inputSpectrum"),
         (SPECTRUM, {"inputIndices": "b.txt"}, "give one of inputSpectrum"),
         (SPECTRUM, {"distance_mpc": 10}, "distance_mpc has no effect"),
-        (SPECTRUM, {"light_range": [5000, 6000]}, "light_range has no effect"),
         (TABLE, {"index_resolution": "data"}, "needs index_resolution"),
         (TABLE, {"wlRange": [4000, 5000], "mask": "m"}, "wlRange, mask would have no effect|mask, wlRange would"),
         (TABLE, {"los_vel": 3}, "los_vel would have no effect"),

@@ -78,7 +78,8 @@ CASES: dict[str, Case] = {
         "SFHSpectra", {**SPECTRUM, "los_sigma": 180.0, "los_vel": 30.0, "a_v": 0.4}, SFH
     ),
     "KinDust": Case(
-        "KinDust", {key: value for key, value in SPECTRUM.items() if key != "SFHModel"} | {"moments": 2},
+        "KinDust", {key: value for key, value in SPECTRUM.items() if key != "SFHModel"}
+        | {"moments": 2, "wlRange": [4500.0, 5900.0]},  # 200 template weights are solved at each point
         {**KINEMATICS, **ROUND, **DUST}, maker="FullSpectralFit", making=SFH,
         ensemble={"walkers": 24},
     ),

@@ -51,7 +51,8 @@ def with_own_module(config, library):
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [(CRASHING, "was ended by signal 11"), (FUNCTIONS, "defines no class under the name 'module'")]
+    ("text", "reason"),
+    [(CRASHING, "was ended by signal 11"), (FUNCTIONS, "defines no class under the name 'module'")],
 )
 def test_the_other_figures_are_drawn(with_own_module, text, reason, caplog):
     (result,) = MainPipeline([with_own_module(text)]).run(plot_result=True)

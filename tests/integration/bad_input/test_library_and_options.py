@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from quick_stages import full_fit, one_fault, refusal
 
@@ -42,7 +41,7 @@ def test_birth_clouds_without_young_stars(config, photometry, library, section):
 
 def test_light_outside_the_library(config):
     config["FullSpectralFit"]["light_range"] = [50, 90]
-    assert "light_range = 50 90 A: tiny covers 4000-5398.5 A; choose a range inside" in one_fault(config)
+    assert "light_range = 50 90 A: tiny covers 4000-5399.5 A; choose a range inside" in one_fault(config)
 
 
 def test_polynomial_bounds_outside_the_data(config):
@@ -75,19 +74,14 @@ def test_what_no_earlier_stage_fits_cannot_be_handed_over(config, library):
 
 def test_a_module_that_refuses_its_input_shows_no_traceback(config, caplog):
     """What only the module itself finds is told in one sentence too."""
-    Path("fit_start.ini").write_text(
-        "[stars.sfh]\nlogtau = -1 0.5 1.7\nism_metallicity_today = 0.01\nalpha_powerlaw = 0.5\n"
-        "[kinematics]\nlos_vel = 0\nlos_sigma = 50 150\nlos_h3 = 0\nlos_h4 = 0\n[dust.extinction]\na_v = 0.2\n"
-    )
-    columns = np.loadtxt("galaxy.dat")
-    columns[:, 0] -= 3500.0  # 600 to 1800 A, where the law is not defined
-    np.savetxt("galaxy.dat", columns)
-    wide = np.load(config["FullSpectralFit"]["SSPModel"])
-    np.savez("ultraviolet.npz", **{**wide, "wavelength": wide["wavelength"] - 3500.0})
-    config["FullSpectralFit"].update(SSPModel="ultraviolet.npz", ExtinctionLaw="odonnell94", velscale=300.0)
+    options = {key: config["FullSpectralFit"][key] for key in ("inputSpectrum", "SSPModel", "SFHModel")}
+    wrong = {"z_min": 0.0, "z_max": 0.03, "use_features": "T", "continuum_knot_spacing": 0.5}
+    config["SpectraRedshiftFit"] = {**options, **wrong}
+    config["pipeline"]["modules"] = "SpectraRedshiftFit"
+    del config["FullSpectralFit"]
     assert MainPipeline([config]).execute_all() == 1
     message = next(r.getMessage() for r in caplog.records if r.levelname == "ERROR")
-    assert "The module [FullSpectralFit] cannot be set up: " in message
-    assert "odonnell94" in message
+    assert "The module [SpectraRedshiftFit] cannot be set up: a continuum with a knot every 0.5 A has" in message
+    assert "set continuum_knot_spacing larger" in message
     assert "Traceback" not in message
     assert 'File "' not in message

@@ -49,7 +49,8 @@ def test_charlot_and_fall_with_a_law_alone():
     assert options.birth_cloud
     assert options.extinction_law == "ccm89"
     assert "needs DustAttenuation = T or an ExtinctionLaw" in fault("GalaxyPhotometry", **CHARLOT_FALL)
-    off = parse_options("GalaxyPhotometry", {**PHOTOMETRY, "DustAttenuation": "F", "ExtinctionLaw": "ccm89", "r_v": 3})
+    switched_off = {"DustAttenuation": "F", "ExtinctionLaw": "ccm89", "r_v": 3}
+    off = parse_options("GalaxyPhotometry", {**PHOTOMETRY, **switched_off})
     assert off.extinction_law is None
 
 

@@ -71,6 +71,8 @@ class PhotometryModule(CosmosisModule):
         uncertainty = self.model.noise_level(parameters)[0]
         measured = ~(data.is_upper_limit | data.is_lower_limit)
         pull = (data.flux - model)[measured] / uncertainty[measured]
+        widened = float(np.median((uncertainty / data.uncertainty)[measured])) if measured.any() else 1.0
+        noise = (rf"errors $\times$ {widened:.3g}",) if abs(widened - 1) > 0.005 else ()
         figure = PhotometryFigureData(
             names=tuple(data.filter_names),
             effective_wavelength=self.fit.effective_wavelength,
@@ -84,7 +86,7 @@ class PhotometryModule(CosmosisModule):
             sed_flux=sed / MICROJANSKY,
             chi2=float((pull**2).sum()),
             title=f"{self.alias}: {data.name}",
-            annotations=(f"SSPs: {self.fit.library.name}", f"SFH: {self.options.sfh_model}"),
+            annotations=(*noise, f"SSPs: {self.fit.library.name}", f"SFH: {self.options.sfh_model}"),
         )
         return plot_photometry(figure, Path(figname or f"{self.alias}_best_fit_solution.png"))
 

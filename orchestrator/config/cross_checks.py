@@ -24,17 +24,29 @@ _OPTIMISERS = frozenset(("maxlike", "multistart", "pmaxlike", "minuit", "gridmax
 
 @dataclasses.dataclass(frozen=True)
 class _Passed:
-    """Parameters that a stage so far varies, and those with a posterior."""
+    """Parameters that a stage so far varies, and those with a posterior; and what is known of the redshift.
+
+    ``redshift`` is that of an option, and ``searched`` says that a stage maximised over it.
+    """
 
     varied: frozenset[_Key] = frozenset()
     with_posterior: frozenset[_Key] = frozenset()
+    redshift: float | None = None
+    searched: bool = False
 
     def after(self, stage: Stage, values: ValuesFile) -> _Passed:
         """Return what is known once a further stage is done."""
         keys = frozenset(key for key, _ in values)
         varied = frozenset(values.varied)
         sampled = varied if stage.samplers and stage.samplers[-1] not in _OPTIMISERS else frozenset()
-        return _Passed(self.varied | varied, (self.with_posterior - keys) | sampled)
+        options = module_options_of(stage).values()
+        given = [float(o.redshift) for o in options if getattr(o, "redshift", 0.0) != 0]
+        return _Passed(
+            self.varied | varied,
+            (self.with_posterior - keys) | sampled,
+            given[-1] if given else self.redshift,
+            self.searched or any(hasattr(o, "z_min") for o in options),
+        )
 
 
 def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, ...], list[str]]:
@@ -73,8 +85,13 @@ def check_between_stages(stages: Sequence[Stage | None]) -> tuple[tuple[Stage, .
         )
         own: list[str] = []
         rules = check_handover(stage.handover, names, is_first=index == 0, faults=own)
+        if "prior_tabulated" in rules.values() and len(str(stage.paths.directory / stage.paths.name).split()) > 1:
+            own.append(
+                f"[handover] prior_tabulated: its tables lie beside {str(stage.paths.chain)!r}, whose path holds a "
+                "blank, which a CosmoSIS priors file cannot; use another output.filename, or the rule prior"
+            )
         if passed is not None:
-            own += _option_faults(options, passed, rules)
+            own += _option_faults(options, passed, rules) + _redshift_faults(options, passed, rules)
             passed = passed.after(stage, values)
         checked.append(dataclasses.replace(stage, handover=rules))
         faults += [f"stage {index + 1}: {fault}" for fault in own]
@@ -107,6 +124,27 @@ def _option_faults(options: Mapping[str, Any], passed: _Passed, rules: Mapping[s
                     "would have no effect; set ExtinctionLaw, or 'handover': {'a_v': 'none'}"
                 )
     return faults
+
+
+def _redshift_faults(options: Mapping[str, Any], passed: _Passed, rules: Mapping[str, str]) -> list[str]:
+    """Modules that would take the default redshift, 0, after a stage in which it is another."""
+    key = HANDED_OPTIONS["redshift"]
+    blocked = "none" in (rules.get("redshift"), rules.get(key[0]), rules.get("--".join(key)))
+    if key in passed.varied and not blocked:
+        return []  # it is handed over
+    if passed.searched:
+        hint = "SpectraRedshiftFit hands it over with redshift_mode = sampled only; set that, or give it here"
+    elif passed.redshift is not None:
+        hint = f"an earlier stage has {passed.redshift:g}; give it here too (0 if that is meant)"
+    else:
+        return []
+    return [
+        f"[{section}] redshift is missing: {hint}"
+        for section, model in options.items()
+        if "redshift" in type(model).model_fields
+        and not hasattr(model, "z_min")
+        and "redshift" not in model.model_fields_set
+    ]
 
 
 def _shared_files(stages: Sequence[Stage | None]) -> list[str]:

@@ -186,7 +186,7 @@ class PolynomialOptions(Options):
     @model_validator(mode="after")
     def _polynomial_is_there(self) -> PolynomialOptions:
         degree = getattr(self, "multiplicative_degree", self.legendre_deg)
-        unused = sorted({"legendre_bounds", "legendre_scale", "legendre_mode"} & self.model_fields_set)
+        unused = sorted({"legendre_bounds", "legendre_scale"} & self.model_fields_set)
         if unused and degree == 0:
             msg = f"{unused[0]} has no effect without a polynomial; set legendre_deg, or remove {unused[0]}"
             raise ValueError(msg)

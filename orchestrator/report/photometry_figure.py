@@ -265,8 +265,9 @@ def _draw_residuals(data: PhotometryFigureData, axes: Axes) -> None:
 def _name_filters(data: PhotometryFigureData, axes: Axes) -> None:
     """Write the names along the lower edge, in as many rows as they need."""
     size = 7.0
-    rows = place_labels(axes, data.microns, data.names, size, n_rows=4)
-    for x, name, row in zip(data.microns, data.names, rows, strict=True):
+    names = [name.rpartition("/")[2] for name in data.names]  # GALEX.FUV of GALEX/GALEX.FUV, and no folders
+    rows = place_labels(axes, data.microns, names, size, n_rows=4)
+    for x, name, row in zip(data.microns, names, rows, strict=True):
         if row >= 0:
             axes.annotate(
                 name, xy=(x, 0), xycoords=("data", "axes fraction"), xytext=(0, 4 + 9 * row), va="bottom",

@@ -123,7 +123,9 @@ def _draw_mass(axes: Axes, history: FormationHistoryBands, derived: DerivedParam
             [centre], [fraction], xerr=error, fmt="o", markersize=3.5, color=BLACK, capsize=2, linewidth=1.0, zorder=5
         )
         name = rf"$t_{{{round(100 * fraction)}}}$"
-        axes.annotate(name, (centre, fraction), (5, -10), textcoords="offset points", fontsize=8.5)
+        at_the_end = centre < 0.08 * history.today  # at the right there would be no room
+        offset, side = ((-5, 4), "right") if at_the_end else ((5, -10), "left")
+        axes.annotate(name, (centre, fraction), offset, textcoords="offset points", fontsize=8.5, ha=side)
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("Fraction of the mass formed")
 

@@ -72,6 +72,16 @@ def test_what_no_earlier_stage_fits_cannot_be_handed_over(config, library):
     assert "stage 2: [handover] dust.extinction--a_v = fix: no earlier stage fits it" in message
 
 
+def test_a_tabulated_prior_beside_a_path_with_a_blank(config, library):
+    config["emcee"] = {"walkers": 16, "samples": 4}
+    config["runtime"]["sampler"] = "emcee"
+    later = full_fit("a folder/later", library)
+    later["handover"] = {"stars.sfh": "prior_tabulated"}
+    message = refusal([config, later])
+    assert message.startswith("stage 2: [handover] prior_tabulated: its tables lie beside ")
+    assert "holds a blank" in message
+
+
 def test_a_module_that_refuses_its_input_shows_no_traceback(config, caplog):
     """What only the module itself finds is told in one sentence too."""
     options = {key: config["FullSpectralFit"][key] for key in ("inputSpectrum", "SSPModel", "SFHModel")}

@@ -27,7 +27,7 @@ def fault(module, **options):
         ("FullSpectralFit", {"telluric_pad": 3}, "mask_telluric = T"),
         ("FullSpectralFit", {"sky_line_pad": 3, "mask_sky_lines": "F"}, "mask_sky_lines = T"),
         ("FullSpectralFit", {"emission_line_half_width": 500}, "mask_emission_lines = T"),
-        ("FullSpectralFit", {"legendre_mode": "profiled"}, "a polynomial; set legendre_deg"),
+        ("FullSpectralFit", {"legendre_scale": 500}, "a polynomial; set legendre_deg"),
         ("SFHSpectra", {"legendre_bounds": [4000, 5000]}, "a polynomial; set legendre_deg"),
     ],
 )

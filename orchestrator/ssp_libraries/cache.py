@@ -21,7 +21,7 @@ from orchestrator.ssp_libraries.library import SSPLibrary
 
 __all__ = ["cached_library"]
 
-_LAYOUT_VERSION = 3  # raise it whenever a reader or the layout changes what is stored
+_LAYOUT_VERSION = 4  # raise it whenever a reader or the layout changes what is stored
 _RECORD_FILE = "record.json"
 _ARRAYS = ("wavelength", "log10_age_yr", "metallicity", "flux", "lsf_fwhm", "surviving_fraction")
 

@@ -35,7 +35,7 @@ def test_miuscat():
 @pytest.mark.library("PopStar")
 def test_popstar():
     library = load_library("PopStar")
-    assert library.flux.shape == (6, 106, 1229)
+    assert library.flux.shape == (6, 106, 1280)  # 1229 in the file, the others fill gaps of the infrared
     assert library.metallicity.tolist() == [0.0001, 0.0004, 0.004, 0.008, 0.02, 0.05]
     assert library.log10_age_yr[[0, -1]].tolist() == [5.0, 10.18]
     assert np.all(np.diff(library.wavelength) > 0.0)
@@ -113,3 +113,18 @@ def test_m11(name, shape, first):
 @pytest.mark.library("MIUSCAT")
 def test_single_precision_stays_single():
     assert load_library("MIUSCAT").flux.dtype == np.float32
+
+
+@pytest.mark.library("PopStar")
+def test_the_gaps_of_popstar_in_the_infrared_are_power_laws():
+    """The file jumps from 10 to 20 micron; starlight falls by a factor of 16 there, and not along a straight line."""
+    library = load_library("PopStar")
+    wave = library.wavelength
+    assert (wave[1:] / wave[:-1])[wave[:-1] > 2e4].max() < 1.16
+    low, high = np.searchsorted(wave, [1.003e5, 1.99e5])
+    old = library.flux[:, library.log10_age_yr > 9.0]
+    middle = np.searchsorted(wave, np.sqrt(wave[low] * wave[high]))
+    slope = np.log(old[..., high] / old[..., low]) / np.log(wave[high] / wave[low])
+    expected = old[..., low] * (wave[middle] / wave[low]) ** slope
+    np.testing.assert_allclose(old[..., middle], expected, rtol=0.02)
+    assert slope.mean() == pytest.approx(-4.0, abs=0.4)  # the Rayleigh-Jeans end of stellar spectra

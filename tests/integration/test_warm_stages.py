@@ -84,7 +84,7 @@ def is_alive(process):
         return False
 
 
-def wait_for(condition, seconds=15.0):
+def wait_for(condition, seconds=60.0):
     limit = time.monotonic() + seconds
     while not condition() and time.monotonic() < limit:
         time.sleep(0.02)

@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import json
+import logging
 import multiprocessing
 import sys
 import tempfile
@@ -31,11 +32,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"
 from recovery import CASES, Pulls, recovery  # noqa: E402 - found beside the tests, which run a small version
 
 
+def _quiet() -> None:
+    """Keep the flags of each fit to itself; they are counted."""
+    logging.getLogger("orchestrator").setLevel(logging.ERROR)
+
+
 def study(name: str, number: int, processes: int, folder: Path) -> Pulls:
     """Share the mocks of one module among processes."""
     shares = [range(start, number, processes) for start in range(processes)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_quiet) as pool:
         futures = [pool.submit(recovery, CASES[name], share, folder) for share in shares]
         parts = [future.result() for future in futures]
     return Pulls(parts[0].names, np.concatenate([p.pulls for p in parts]), sum(p.n_flagged for p in parts))

@@ -8,7 +8,6 @@ middle is part of the posterior, and needs no allowance.
 from __future__ import annotations
 
 import importlib
-import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -236,6 +235,3 @@ def _write_photometry(here: Path, names: Any, columns: Any) -> tuple[Path, Any]:
     lines = [f"{name} {flux:.10g} {error:.10g}\n" for name, (flux, error) in zip(names, columns, strict=True)]
     (here / "photometry.dat").write_text("".join(lines), encoding="utf-8")
     return here / "photometry.dat", names
-
-
-logging.getLogger("orchestrator").setLevel(logging.ERROR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -116,6 +117,8 @@ def test_installed_popstar_is_found_without_importing_it(folders, monkeypatch):
     write_popstar(package / "data" / "ssp" / "PopStar")
     (package / "__init__.py").write_text("raise RuntimeError('must not be imported')\n")
     monkeypatch.syspath_prepend(folders / "site")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pst"]:
+        monkeypatch.delitem(sys.modules, name)  # the real one, where another test has imported it
     assert load_library("PopStar").flux.shape == (2, 3, 7)
 
 

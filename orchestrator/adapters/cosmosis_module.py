@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from orchestrator.config.module_options import MODULES, parse_options
 from orchestrator.config.plain import words
 from orchestrator.errors import ConfigError
-from orchestrator.forward_model.derived import DerivedModel, derived_model, with_derived
-from orchestrator.forward_model.evaluation import Evaluation
-from orchestrator.forward_model.stellar_population import StellarPopulation
-from orchestrator.physics.amplitude import Parabola, no_parabola
 from orchestrator.physics.derived_quantities import derived_names
 from orchestrator.physics.parameter import Parameter, ParameterValues
+
+if TYPE_CHECKING:  # models and their kernels take half a second to import: a user's script needs the class first
+    from orchestrator.forward_model.derived import DerivedModel
+    from orchestrator.forward_model.evaluation import Evaluation
+    from orchestrator.physics.amplitude import Parabola
 
 __all__ = ["CosmosisModule", "Likelihood", "cosmosis_functions"]
 
@@ -147,6 +148,8 @@ class CosmosisModule:
         evaluation = self.evaluate_batch(parameters, before)
         if not self._asked_for or self.derived is None:
             return evaluation
+        from orchestrator.forward_model.derived import with_derived
+
         return with_derived(evaluation, self.derived, self._asked_for, parameters)
 
     @cached_property
@@ -154,8 +157,11 @@ class CosmosisModule:
         """What follows from the star-formation history; None for a module without one."""
         population = getattr(self.model, "population", None)
         # Not for a population of several ages of the universe, whose redshift is a parameter.
+        from orchestrator.forward_model.stellar_population import StellarPopulation
+
         if type(population) is not StellarPopulation or not hasattr(self.options, "light_range"):
             return None
+        from orchestrator.forward_model.derived import derived_model
         from orchestrator.forward_model.spectrum_fit import library_of
 
         return derived_model(population, library_of(self.options), self.options.light_range)
@@ -273,6 +279,8 @@ class CosmosisModule:
         if self.like_name in order:
             order = order[: order.index(self.like_name)]
         if not order:
+            from orchestrator.physics.amplitude import no_parabola
+
             return no_parabola(1)
         last = order[-1]
         closed = _has_value(block, (JOINT_SECTION, f"{last}_closed"))
@@ -282,6 +290,8 @@ class CosmosisModule:
                 "module with limits or NoiseModel = StudentT last, or set amplitude = sampled"
             )
             raise ConfigError(msg)
+        from orchestrator.physics.amplitude import Parabola
+
         return Parabola(*(np.array([block[JOINT_SECTION, f"{last}_{name}"]]) for name in _PARABOLA))
 
     def _write_joint(self, block: Any, joint: Parabola) -> None:

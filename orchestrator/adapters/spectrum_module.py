@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.adapters.cosmosis_module import CosmosisModule
-from orchestrator.forward_model.emission_line_table import EmissionLineMeasurements
-from orchestrator.forward_model.evaluation import Evaluation
-from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
 from orchestrator.forward_model.goodness import Goodness
-from orchestrator.forward_model.observed_spectrum import measure_lines_of_fit
-from orchestrator.forward_model.shared_kinematics import SharedKinematics
-from orchestrator.forward_model.spectrum_fit import SpectrumFit, prepare_spectrum_fit
-from orchestrator.forward_model.stellar_spectrum import StellarSpectrumModel
-from orchestrator.physics.amplitude import Parabola
 from orchestrator.physics.parameter import ParameterValues
+
+if TYPE_CHECKING:
+    from orchestrator.forward_model.emission_line_table import EmissionLineMeasurements
+    from orchestrator.forward_model.evaluation import Evaluation
+    from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
+    from orchestrator.forward_model.spectrum_fit import SpectrumFit
+    from orchestrator.forward_model.stellar_spectrum import StellarSpectrumModel
+    from orchestrator.physics.amplitude import Parabola
 
 __all__ = ["SpectrumModule"]
 
@@ -33,6 +33,10 @@ class SpectrumModule(CosmosisModule):
 
     def prepare(self) -> None:
         """Read the spectrum and prepare the templates."""
+        from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
+        from orchestrator.forward_model.shared_kinematics import SharedKinematics
+        from orchestrator.forward_model.spectrum_fit import prepare_spectrum_fit
+
         self.fit = prepare_spectrum_fit(self.options)
         self.model = self.fit.model
         self._shared = SharedKinematics(self.model)
@@ -77,6 +81,8 @@ class SpectrumModule(CosmosisModule):
         spectrum, pixels = self.fit.spectrum, self.model.pixels
         residual = pixels.flux - flux[0][pixels.good_pixels[pixels.covered]]
         noise_scale, _ = self._noise_found(parameters, spectrum.uncertainty[pixels.covered], residual)
+        from orchestrator.forward_model.observed_spectrum import measure_lines_of_fit
+
         return measure_lines_of_fit(
             spectrum,
             self.options,
@@ -141,6 +147,8 @@ class SpectrumModule(CosmosisModule):
         self, parameters: ParameterValues, uncertainty: FloatArray, residual: FloatArray
     ) -> tuple[FloatArray, float]:
         """Return the factors on the stated errors that the noise model means, shape (n_covered,), and chi2."""
+        from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
+
         if isinstance(self.model, GeneralSpectrumModel):
             usable = np.isfinite(uncertainty) & (uncertainty > 0)
             stated = np.where(usable, uncertainty, 1.0)

@@ -173,6 +173,15 @@ def test_timeout_ends_child_and_grandchild(make_stage, trap):
     assert warm.server_process() == server
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of an interruption: a run in the background of a shell inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "exception"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_interruption_of_this_process_ends_the_stage(make_stage, number, exception):
     stage = make_stage("trapped", "hang")

@@ -75,6 +75,8 @@ class MainPipeline:
         ini_files: Sequence[str | Path | None] | None = None,
         ini_values_files: Sequence[str | Path | None] | None = None,
     ) -> None:
+        if n_cores_list is None or 1 in n_cores_list:
+            start_server()  # it imports while we check the configuration and look at the inputs
         self.stages: tuple[Stage, ...] = build_stages(
             pipeline_configuration_list, n_cores_list, ini_files, ini_values_files, Path.cwd()
         )
@@ -128,8 +130,6 @@ class MainPipeline:
         """
         from orchestrator.forward_model.first_look import look_at_model, look_at_spectrum
 
-        if any(stage.n_cores == 1 for stage in self.stages):
-            start_server()  # it imports while we look at the inputs
         faults = check_inputs(self.stages, look_at_spectrum, look_at_model)
         if faults:
             raise ConfigError(faults)

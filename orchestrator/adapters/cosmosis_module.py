@@ -155,10 +155,10 @@ class CosmosisModule:
     @cached_property
     def derived(self) -> DerivedModel | None:
         """What follows from the star-formation history; None for a module without one."""
-        population = getattr(self.model, "population", None)
-        # Not for a population of several ages of the universe, whose redshift is a parameter.
         from orchestrator.forward_model.stellar_population import StellarPopulation
 
+        population = getattr(self.model, "population", None)
+        # Not for a population of several ages of the universe, whose redshift is a parameter.
         if type(population) is not StellarPopulation or not hasattr(self.options, "light_range"):
             return None
         from orchestrator.forward_model.derived import derived_model
@@ -194,7 +194,7 @@ class CosmosisModule:
             key = (parameter.section, parameter.name)
             if _has_value(block, key):
                 values[self._renamed.get(key, key)] = np.array([float(block[key])])
-            elif parameter.optional or parameter.lower == parameter.upper:
+            elif parameter.may_be_missing:
                 values[self._renamed.get(key, key)] = np.array([parameter.start])
             else:
                 missing.append(

@@ -184,7 +184,7 @@ def complete_values(values: ValuesFile, declared: Iterable[Parameter]) -> Values
     missing = {
         (parameter.section, parameter.name): ValueEntry.fixed(parameter.start)
         for parameter in declared
-        if (parameter.optional or parameter.lower == parameter.upper)
+        if parameter.may_be_missing
         and values.get(parameter.section, parameter.name) is None
     }
     return values.apply(missing)
@@ -240,7 +240,7 @@ def _missing_or_idle(values: ValuesFile, parameter: Parameter, source: str) -> s
     key = f"{parameter.section}/{parameter.name}"
     idle = parameter.lower == parameter.upper
     if entry is None:
-        if idle or parameter.optional:
+        if parameter.may_be_missing:
             return None
         default = ValueEntry(parameter.lower, parameter.start, parameter.upper).text()
         return (

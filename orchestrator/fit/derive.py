@@ -22,6 +22,7 @@ from orchestrator.fit.summary import ResultsSummary
 from orchestrator.forward_model.derived import DerivedModel
 from orchestrator.physics.amplitude import Parabola
 from orchestrator.physics.derived_quantities import DERIVED_QUANTITIES, NO_MASS
+from orchestrator.physics.parameter import with_missing
 from orchestrator.stage import StagePaths
 
 __all__ = ["MOST_SAMPLES", "Derived", "derive", "posterior_rows", "write_derived"]
@@ -165,16 +166,6 @@ def _parameters(reader: Reader, rows: NDArray[np.int64]) -> Columns:
     return columns
 
 
-def _complete(module: Any, parameters: Columns, rows: slice) -> Columns:
-    """Return the parameters of some rows, with those of the module that have no effect."""
-    part = {key: values[rows] for key, values in parameters.items()}
-    n_rows = len(next(iter(part.values())))
-    for parameter in module.parameters:
-        if parameter.lower == parameter.upper:
-            part.setdefault((parameter.section, parameter.name), np.full(n_rows, parameter.start))
-    return part
-
-
 def _mass(
     chain: Chain, rows: NDArray[np.int64], modules: Sequence[Any] | Any, parameters: Columns
 ) -> FloatArray | None:
@@ -189,7 +180,8 @@ def _mass(
         for module in modules:
             if not hasattr(module, "evaluate_batch"):
                 continue  # a user's own module knows no mass
-            evaluation = module.evaluate_batch(_complete(module, parameters, slice(start, start + _BATCH)), before)
+            part = {key: values[start : start + _BATCH] for key, values in parameters.items()}
+            evaluation = module.evaluate_batch(with_missing(module.parameters, part), before)
             before = evaluation.joint if evaluation.joint is not None else before
             mass = evaluation.amplitude if evaluation.amplitude is not None else mass
         if mass is None:

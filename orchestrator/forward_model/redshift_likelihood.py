@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from orchestrator.forward_model.redshift_continuum import SplineContinuum
 from orchestrator.physics.amplitude import Parabola, eliminate_linear_terms
-from orchestrator.physics.continuum import legendre_basis, legendre_degrees
+from orchestrator.physics.continuum import legendre_basis, legendre_degrees, legendre_products
 from orchestrator.physics.parameter import ParameterValues
 
 __all__ = ["RedshiftLikelihood", "features_likelihood", "polynomial_likelihood"]
@@ -169,16 +169,6 @@ class RedshiftLikelihood:
         return np.asarray(square - (coefficients * (2 * product - coefficients @ self.normal)).sum(axis=1))
 
 
-def _product_table(degrees: NDArray[np.int64]) -> FloatArray:
-    """Return c with P_i P_j = sum_k c[i, j, k] P_k for these degrees i and j, by exact quadrature."""
-    highest = int(degrees.max())
-    nodes, weights = np.polynomial.legendre.leggauss(2 * highest + 2)
-    values = np.polynomial.legendre.legvander(nodes, 2 * highest)
-    norm = (2 * np.arange(2 * highest + 1) + 1) / 2
-    factors = values[:, degrees]
-    return np.asarray(np.einsum("n,ni,nj,nk,k->ijk", weights, factors, factors, values, norm))
-
-
 def polynomial_likelihood(
     wavelength: FloatArray,
     flux: FloatArray,
@@ -221,7 +211,7 @@ def polynomial_likelihood(
         sampled_noise=sampled_noise,
         degrees=degrees,
         bounds=limits,
-        product_table=_product_table(degrees),
+        product_table=legendre_products(degrees),
     )
 
 

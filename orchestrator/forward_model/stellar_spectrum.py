@@ -10,21 +10,11 @@ from orchestrator.forward_model.pixels import FittedPixels
 from orchestrator.forward_model.prepared_templates import PreparedTemplates
 from orchestrator.forward_model.spectrum_model import StellarSpectrumModel
 from orchestrator.forward_model.stellar_population import StellarPopulation
-from orchestrator.physics.continuum import legendre_basis, legendre_degrees
+from orchestrator.physics.continuum import legendre_basis, legendre_degrees, legendre_products
 
 __all__ = ["StellarSpectrumModel", "fix_kinematics_and_dust", "prepare_stellar_spectrum"]
 
 FloatArray = NDArray[np.float64]
-
-
-def _product_table(degrees: NDArray[np.int64]) -> FloatArray:
-    """Return c with P_i P_j = sum_k c[i, j, k] P_k for these degrees i and j, by exact quadrature."""
-    highest = int(degrees.max())
-    nodes, weights = np.polynomial.legendre.leggauss(2 * highest + 2)
-    values = np.polynomial.legendre.legvander(nodes, 2 * highest)
-    norm = (2 * np.arange(2 * highest + 1) + 1) / 2
-    factors = values[:, degrees]
-    return np.asarray(np.einsum("n,ni,nj,nk,k->ijk", weights, factors, factors, values, norm))
 
 
 def prepare_stellar_spectrum(
@@ -76,7 +66,7 @@ def prepare_stellar_spectrum(
         polynomials=legendre_basis(pixels.wavelength, highest, bounds)[degrees],
         polynomials_covered=legendre_basis(covered_wavelength, highest, bounds)[degrees],
         polynomial_products=legendre_basis(pixels.wavelength, 2 * highest, bounds),
-        product_table=_product_table(degrees),
+        product_table=legendre_products(degrees),
         polynomial_mode=polynomial_mode if legendre_degree else "none",
         amplitude_mode=amplitude_mode,
         flux_per_luminosity=flux_per_luminosity,

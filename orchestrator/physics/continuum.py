@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["legendre_basis", "legendre_degrees"]
+__all__ = ["legendre_basis", "legendre_degrees", "legendre_products"]
 
 FloatArray = NDArray[np.float64]
 
@@ -86,3 +86,23 @@ def _legendre(x: FloatArray, degree: int) -> FloatArray:
     for n in range(2, degree + 1):
         result[n] = ((2 * n - 1) * x * result[n - 1] - (n - 1) * result[n - 2]) / n
     return result
+
+
+def legendre_products(degrees: NDArray[np.int64]) -> FloatArray:
+    """Return products of Legendre polynomials as combinations of such, by exact quadrature.
+
+    Parameters
+    ----------
+    degrees : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (n, n, 2 * highest degree + 1)
+        c with ``P_i P_j = sum_k c[i, j, k] P_k`` for these degrees i and j.
+    """
+    highest = int(degrees.max())
+    nodes, weights = np.polynomial.legendre.leggauss(2 * highest + 2)
+    values = np.polynomial.legendre.legvander(nodes, 2 * highest)
+    norm = (2 * np.arange(2 * highest + 1) + 1) / 2
+    factors = values[:, degrees]
+    return np.asarray(np.einsum("n,ni,nj,nk,k->ijk", weights, factors, factors, values, norm))

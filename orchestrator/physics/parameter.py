@@ -5,13 +5,13 @@ Templates of values files, checks and documentation all come from these declarat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Parameter", "ParameterValues"]
+__all__ = ["Parameter", "ParameterValues", "with_missing"]
 
 ParameterValues = Mapping[tuple[str, str], NDArray[np.float64]]
 """Values of the parameters of `n_points` models: (section, name) to an array of shape (n_points,)."""
@@ -48,3 +48,22 @@ class Parameter:
     meaning: str
     prior: str = ""
     optional: bool = False
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a values file may leave it out: it then stands at its start."""
+        return self.optional or self.lower == self.upper
+
+
+def with_missing(declared: Iterable[Parameter], values: ParameterValues) -> ParameterValues:
+    """Return the values with those that may be missing, and are, at their start.
+
+    Parameters
+    ----------
+    declared : iterable of Parameter
+    values : mapping of (section, name) to ndarray, shape (n_points,)
+        Not empty.
+    """
+    n_points = len(next(iter(values.values())))
+    starts = {(p.section, p.name): np.full(n_points, p.start) for p in declared if p.may_be_missing}
+    return {**starts, **values}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from orchestrator.fit.samplers.vector_prior import VectorPrior
 from orchestrator.forward_model.evaluation import Evaluation
 from orchestrator.physics.amplitude import Parabola
-from orchestrator.physics.parameter import Parameter
+from orchestrator.physics.parameter import Parameter, with_missing
 
 __all__ = ["BatchPosterior", "PosteriorBatch", "evaluate_share", "share_with_workers"]
 
@@ -202,13 +202,9 @@ class BatchPosterior:
 
 def _evaluate(module: Any, parameters: Columns, before: Parabola | None) -> Evaluation:
     """Evaluate one module, with what the modules before it say about the mass that they share."""
-    needed = dict(parameters)
-    for parameter in getattr(module, "parameters", ()):
-        if not isinstance(parameter, Parameter):
-            break
-        key = (parameter.section, parameter.name)
-        if key not in needed and parameter.lower == parameter.upper:
-            needed[key] = np.full_like(next(iter(parameters.values())), parameter.start)
+    # a user's own module may call something else its parameters
+    declared = [p for p in getattr(module, "parameters", ()) if isinstance(p, Parameter)]
+    needed = with_missing(declared, parameters)
     # The first is that of this package's modules; a user's own module may offer one of the others.
     methods = (
         (module, "evaluate_with_extra"),

@@ -25,6 +25,7 @@ LAYERS = (
     ("fit",),
     ("report",),
     ("main_pipeline",),
+    ("validation", "production"),
     ("cli",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -39,6 +40,9 @@ RESERVED = {
     "rich": {"cli"},
     "cosmosis": {"config", "adapters", "fit", "report", "main_pipeline", "cli", "modules"},
     "mpi4py": {"fit", "cli"},
+    "sqlalchemy": {"production"},
+    "psycopg": {"production"},
+    "parsl": {"production"},
 }
 ALLOWED_IN_PHYSICS = {"dust_extinction", "llvmlite", "numpy", "scipy", "numba", "extinction", "celerite2"}
 

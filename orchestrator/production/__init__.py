@@ -1,0 +1,1 @@
+"""One pipeline over many targets, with a ledger of what was done."""

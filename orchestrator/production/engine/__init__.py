@@ -1,0 +1,1 @@
+"""Where chunks run: an executor, chosen by one word of the site."""

@@ -8,7 +8,8 @@
     |-- LibraryError     an SSP library
     |-- HandoverError    a value that should move from one stage to the next and cannot
     |-- StageError       a CosmoSIS run that failed; carries exit code, end of log and command
-    `-- ChainError       a results file that cannot be read or holds no usable sample
+    |-- ChainError       a results file that cannot be read or holds no usable sample
+    `-- ProductionError  a production whose folder, ledger or engine cannot do what was asked
 
 A message says what was found, what was expected, where, and what to do. Programming errors stay
 ``TypeError`` and ``ValueError``.
@@ -27,6 +28,7 @@ __all__ = [
     "HandoverError",
     "LibraryError",
     "OrchestratorError",
+    "ProductionError",
     "StageError",
     "nearest_known",
 ]
@@ -109,6 +111,10 @@ class StageError(OrchestratorError):
 
 class ChainError(OrchestratorError):
     """A results file is unreadable or holds no usable sample."""
+
+
+class ProductionError(OrchestratorError):
+    """A production cannot be read, written or run as asked."""
 
 
 def nearest_known(name: str, known: Iterable[str]) -> str:

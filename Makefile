@@ -13,11 +13,14 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
+# Slurm and PostgreSQL are installed by the set-up where it may; a missing one is then a failure, not a skipped test.
+REQUIRE_SERVICES := $(if $(filter 0,$(shell id -u)),1,)
+
 # SSP libraries, fetched once into the user's data folder.
 EXAMPLE_LIBRARIES := MIUSCAT PopStar
 TEST_LIBRARIES := MIUSCAT PopStar MaStar M11-MILES M11-ELODIE M11-STELIB
 
-.PHONY: help setup setup-test libraries test-libraries example table test lint types bench notebook clean
+.PHONY: help setup setup-test libraries test-libraries example table production test lint types bench notebook clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -40,6 +43,9 @@ example: setup libraries  ## fit a real galaxy in three stages, with figures
 table: setup libraries  ## fit eight MaNGA spectra and a DESI galaxy, print a table (4 minutes)
 	MPLBACKEND=Agg $(BIN)/python examples/table_of_galaxies.py
 
+production: setup libraries  ## the same galaxies as a production, exported to FITS (5 minutes)
+	$(BIN)/python examples/production.py
+
 lint: setup-test  ## ruff
 	$(BIN)/ruff check .
 
@@ -47,7 +53,8 @@ types: setup-test  ## mypy
 	$(BIN)/mypy
 
 test: setup-test test-libraries lint types  ## ruff, mypy and every test but the slow ones
-	ORCHESTRATOR_REQUIRE_LIBRARIES=1 $(BIN)/pytest -m "not slow"
+	ORCHESTRATOR_REQUIRE_LIBRARIES=1 ORCHESTRATOR_REQUIRE_SERVICES=$(REQUIRE_SERVICES) PATH="$$PATH:/usr/sbin:/sbin" \
+		$(BIN)/pytest -m "not slow"
 
 bench: setup-test libraries  ## speed of the likelihoods: one JSON line per case
 	$(BIN)/python benchmarks/bench_likelihood.py

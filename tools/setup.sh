@@ -88,6 +88,24 @@ fi
 if ((${#missing[@]})); then
     install_system_packages "${missing[@]}"
 fi
+# The tests run a real Slurm and a real PostgreSQL; without them those tests say that they are skipped.
+services_missing() {
+    command -v slurmctld >/dev/null || echo slurmctld
+    command -v slurmd >/dev/null || echo slurmd
+    command -v sbatch >/dev/null || echo slurm-client
+    command -v munged >/dev/null || echo munge
+    command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+}
+if [[ ,$extras, == *,test,* ]]; then
+    mapfile -t services < <(PATH="$PATH:/usr/sbin:/sbin" services_missing)
+    if ((${#services[@]})); then
+        if [[ $(id -u) == 0 ]]; then
+            install_system_packages "${services[@]}"
+        else
+            say "the tests of clusters and databases are skipped without: ${services[*]}"
+        fi
+    fi
+fi
 mapfile -t pythons < <(working_pythons)
 ((${#pythons[@]})) || stop "no Python 3.11, 3.12 or 3.13 that can make a virtual environment; name one with PYTHON=..."
 

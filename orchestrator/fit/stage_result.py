@@ -19,6 +19,7 @@ from orchestrator.fit.embedded import embedded_sections
 from orchestrator.fit.handover_record import Handover, Update
 from orchestrator.fit.runner import RunRecord
 from orchestrator.fit.summary import ResultsSummary, summarize_results
+from orchestrator.fit.verdict import FAILED, OK, VerdictWord
 from orchestrator.forward_model.goodness import Goodness
 from orchestrator.stage import ModuleSection, Stage, StagePaths
 
@@ -67,6 +68,20 @@ class StageResult:
     def name(self) -> str:
         """Name of the stage."""
         return self.stage.name
+
+    @property
+    def verdict(self) -> VerdictWord:
+        """Whether the posterior is to be trusted: ``ok``, ``not_converged``, ``at_bound`` or ``failed``."""
+        if self.summary is not None:
+            return self.summary.verdict
+        return OK.word if self.chain is None else FAILED.word
+
+    @property
+    def verdict_reason(self) -> str:
+        """The sentence that explains the verdict."""
+        if self.summary is not None:
+            return self.summary.verdict_reason
+        return "This sampler writes no chain." if self.chain is None else FAILED.reason
 
     @cached_property
     def derived(self) -> DerivedParameters | None:

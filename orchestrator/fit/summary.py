@@ -22,6 +22,7 @@ from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.convergence import Convergence, convergence
 from orchestrator.fit.embedded import parameter_limits
 from orchestrator.fit.moments import Moments, posterior_moments, used_rows, weighted_percentiles
+from orchestrator.fit.verdict import OK, Verdict, VerdictWord
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -94,6 +95,10 @@ class ResultsSummary:
     flags : tuple of str
         ``at_bound: section--name``, ``not_converged``, ``few_samples``, ``failed_points``; empty if all is
         well.
+    verdict : {'ok', 'not_converged', 'at_bound', 'failed'}
+        See `orchestrator.fit.verdict.Verdict`.
+    verdict_reason : str
+        The sentence that explains it.
     """
 
     parameters: tuple[ParameterSummary, ...]
@@ -106,6 +111,8 @@ class ResultsSummary:
     convergence: Convergence
     evidence: tuple[float, float] | None = None
     flags: tuple[str, ...] = field(default_factory=tuple)
+    verdict: VerdictWord = "ok"
+    verdict_reason: str = OK.reason
 
     def __getitem__(self, name: str) -> ParameterSummary:
         """Return a parameter by ``section--name``, or by its bare name where that is unique."""
@@ -160,6 +167,8 @@ class ResultsSummary:
             "convergence": _plain(self.convergence.to_dict()),
             "evidence": _plain(list(self.evidence)) if self.evidence else None,
             "flags": list(self.flags),
+            "verdict": self.verdict,
+            "verdict_reason": self.verdict_reason,
         }
 
     def write_json(self, path: str | Path) -> Path:
@@ -212,6 +221,7 @@ def summarize_results(results: Any) -> ResultsSummary:
     used = used_rows(chain, state)
     moments = posterior_moments(chain, used)
     parameters = _parameter_summaries(chain, best, moments)
+    verdict = _verdict(chain, state, parameters)
     return ResultsSummary(
         parameters=parameters,
         covariance=moments.covariance,
@@ -223,7 +233,20 @@ def summarize_results(results: Any) -> ResultsSummary:
         convergence=state,
         evidence=_evidence(chain),
         flags=_flags(chain, state, parameters),
+        verdict=verdict.word,
+        verdict_reason=verdict.reason,
     )
+
+
+def _verdict(chain: Chain, state: Convergence, parameters: tuple[ParameterSummary, ...]) -> Verdict:
+    if not state.converged:
+        return Verdict("not_converged", f"The chain of {state.n_steps} steps is too short.")
+    if chain.is_sampled and state.effective_samples < 100:
+        return Verdict("not_converged", f"It holds {state.effective_samples:.0f} effective samples, expected 100.")
+    bounds = [f"{p.section}--{p.name}" for p in parameters if p.at_bound]
+    if bounds:
+        return Verdict("at_bound", f"The best fit lies at a limit of the range of {', '.join(bounds)}.")
+    return OK
 
 
 def _parameter_summaries(chain: Chain, best: BestFit, moments: Moments) -> tuple[ParameterSummary, ...]:

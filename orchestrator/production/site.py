@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -64,6 +65,11 @@ def _walltime_text(value: Any) -> Any:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
 
 
+def _own_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Site(BaseModel):
     """Where the work runs. All entries have a default: one process per core of this machine.
 
@@ -111,6 +117,7 @@ class Site(BaseModel):
     strategy_seconds: Seconds = Field(5.0, description="between decisions on the number of blocks")
     poll_seconds: Seconds = Field(60.0, description="between questions to Slurm for the state of the blocks")
     stop_before_end: Seconds = Field(120.0, description="seconds before the end of an allocation to begin no more")
+    stop_patience: Seconds = Field(60.0, description="how long a stop waits for the targets that are being fitted")
 
     @model_validator(mode="before")
     @classmethod
@@ -150,6 +157,24 @@ class Site(BaseModel):
     def walltime_seconds(self) -> float:
         """`walltime` in seconds."""
         return walltime_seconds(self.walltime)
+
+    @property
+    def fixed_chunk(self) -> int | None:
+        """Targets per chunk, or None where the measured times say."""
+        return None if self.chunk == "auto" else self.chunk
+
+    @property
+    def n_slots(self) -> int:
+        """Workers at a time at most, as far as it can be known here."""
+        if self.executor == "serial":
+            return 1
+        if self.executor == "allocation":
+            nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
+            return nodes * (self.workers_per_node or int(os.environ.get("SLURM_CPUS_ON_NODE", "0")) or _own_cores())
+        if self.executor == "slurm":
+            per_node = self.workers_per_node or self.cores_per_node or _own_cores()
+            return self.max_blocks * self.nodes_per_block * per_node
+        return self.workers or _own_cores()
 
 
 def make_site(entries: Any, place: str = "site") -> Site:

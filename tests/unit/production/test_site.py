@@ -53,3 +53,15 @@ def test_an_unknown_engine_is_refused():
 def test_a_site_is_frozen():
     with pytest.raises(ValidationError):
         make_site({}).workers = 3
+
+
+def test_slots_and_chunks(monkeypatch):
+    assert make_site("serial").n_slots == 1
+    assert make_site({"workers": 5}).n_slots == 5
+    blocks = {"executor": "slurm", "max_blocks": 3, "nodes_per_block": 2, "workers_per_node": 4}
+    assert make_site(blocks).n_slots == 24
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "3")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "8")
+    assert make_site("allocation").n_slots == 24
+    assert make_site({"chunk": 7}).fixed_chunk == 7
+    assert make_site({}).fixed_chunk is None

@@ -30,7 +30,7 @@ from orchestrator.fit.mpi import THREAD_VARIABLES
 for _variable in THREAD_VARIABLES:
     os.environ.setdefault(_variable, "1")
 
-__all__ = ["EXIT_FAILED", "EXIT_START", "main"]
+__all__ = ["EXIT_FAILED", "EXIT_START", "StartPointError", "main", "run_samplers", "sampled_pipeline"]
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,18 @@ class StartPointError(OrchestratorError):
 
 
 def run_samplers(params: str, seed: int, pool: Any = None) -> None:
-    """Run each sampler of an ini file in turn on one pipeline.
+    """Run each sampler of an ini file in turn on one pipeline, and release its modules.
+
+    Parameters
+    ----------
+    params, seed, pool
+        As for `sampled_pipeline`, which says what is raised.
+    """
+    sampled_pipeline(params, seed, pool).cleanup()
+
+
+def sampled_pipeline(params: str, seed: int, pool: Any = None) -> Any:
+    """Run each sampler of an ini file in turn on one pipeline, and return it with its modules as they are.
 
     Parameters
     ----------
@@ -116,6 +127,11 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
     seed : int
         Seed of numpy's global random numbers, which CosmoSIS's samplers draw from.
     pool : MPIPool, ForkPool or None
+
+    Returns
+    -------
+    LikelihoodPipeline
+        To be released with its ``cleanup()``.
 
     Raises
     ------
@@ -157,7 +173,7 @@ def run_samplers(params: str, seed: int, pool: Any = None) -> None:
         sampler_steps.append_flags(ini, pipeline)
         if shared is not None:
             sampler_steps.append_advice(ini, shared)
-    pipeline.cleanup()
+    return pipeline
 
 
 def _build_pipeline(ini: Any, folder: Path, is_master: bool) -> Any:
@@ -168,6 +184,8 @@ def _build_pipeline(ini: Any, folder: Path, is_master: bool) -> Any:
     from orchestrator.fit.sampler_steps import priors_of
 
     logs.set_verbosity(ini.get("runtime", "verbosity", fallback="quiet"))
+    for earlier in [one for one in logs.logger.filters if isinstance(one, FirstErrors)]:
+        logs.logger.removeFilter(earlier)  # of the fit before, in a process that runs many
     logs.logger.addFilter(FirstErrors())
     try:
         with contextlib.nullcontext() if is_master else stdout_redirected():

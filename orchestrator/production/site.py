@@ -95,6 +95,10 @@ class Site(BaseModel):
         default_factory=dict, description="overrides stage.section.key or section.key that hold at this site"
     )
 
+    factory_options: Mapping[str, Any] = Field(
+        default_factory=dict, description="arguments of the function that module:factory names"
+    )
+
     account: str | None = Field(None, description="Slurm account")
     partition: str | None = Field(None, description="Slurm partition")
     qos: str | None = Field(None, description="Slurm quality of service")

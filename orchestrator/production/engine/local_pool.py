@@ -1,0 +1,101 @@
+"""Worker processes on this machine: the standard process pool, opened anew when a worker is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from orchestrator.production.engine.lost import EngineLost
+
+__all__ = ["LocalPool"]
+
+_MOST_BREAKS = 12
+"""Pools in a row that break without a single finished call; more than a target is retried for a lost worker."""
+
+
+class LocalPool(Executor):
+    """A process pool that survives its workers.
+
+    The standard pool is of no more use once one of its processes has been killed: every call in flight fails with
+    ``BrokenProcessPool``. Here the next call opens a new one. Workers end with this process, however it ends.
+
+    Parameters
+    ----------
+    workers : int
+        Number of processes. They are spawned: a script that opens a pool needs ``if __name__ == "__main__"``.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._context = multiprocessing.get_context("spawn")
+        # Workers hold one end: it reads as closed when this process closes the other, or dies.
+        self._lifeline, self._held = self._context.Pipe(duplex=False)
+        self._in_flight: set[Future[Any]] = set()
+        self._breaks = 0
+        self._pool = self._open()
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See `concurrent.futures.Executor.submit`.
+
+        Raises
+        ------
+        EngineLost
+            If the workers die again and again before they finish anything.
+        """
+        try:
+            future = self._pool.submit(function, *args, **kwargs)
+        except BrokenProcessPool:
+            self._renew()
+            future = self._pool.submit(function, *args, **kwargs)
+        self._in_flight.add(future)
+        future.add_done_callback(self._note)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Close the pool; with `cancel_futures`, workers that are busy are ended."""
+        self._pool.shutdown(wait=False, cancel_futures=cancel_futures)
+        if cancel_futures and self._in_flight:
+            self._held.close()
+        self._pool.shutdown(wait=wait)
+        self._held.close()
+        self._lifeline.close()
+
+    def _open(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self.workers, mp_context=self._context, initializer=_begin_worker, initargs=(self._lifeline,)
+        )
+
+    def _renew(self) -> None:
+        self._breaks += 1
+        if self._breaks > _MOST_BREAKS:
+            msg = (
+                f"the worker processes ended {self._breaks} times without finishing anything; a script that starts "
+                'a production needs `if __name__ == "__main__":` around it, and enough memory for '
+                f"{self.workers} workers; `site.executor=serial` shows what happens in a worker"
+            )
+            raise EngineLost(msg)
+        self._pool.shutdown(wait=False)
+        self._pool = self._open()
+
+    def _note(self, future: Future[Any]) -> None:
+        self._in_flight.discard(future)
+        if not future.cancelled() and not isinstance(future.exception(), BrokenProcessPool):
+            self._breaks = 0
+
+
+def _begin_worker(lifeline: Connection) -> None:
+    """Leave Ctrl-C to the driver, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True, name="lifeline").start()
+
+
+def _end_with_driver(lifeline: Connection) -> None:
+    wait([lifeline])
+    os._exit(1)

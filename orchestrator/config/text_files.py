@@ -10,19 +10,23 @@ leaks into all others) is a fault.
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from orchestrator.errors import ConfigError
 
-__all__ = ["ParsedText", "parse_entries", "parse_sections", "read_sections", "write_atomically"]
+__all__ = ["ParsedText", "parse_entries", "parse_sections", "passing_files", "read_sections", "write_atomically"]
 
 Entry = TypeVar("Entry")
+
+_passing: ContextVar[bool] = ContextVar("_passing", default=False)
 
 _HEADER = re.compile(r"\[(?P<name>.+)\]")
 _ENTRY = re.compile(r"(?P<name>[^\s=:;#][^=:]*?)\s*[=:]")
@@ -126,6 +130,16 @@ def _scan(text: str, source: str) -> tuple[dict[tuple[str, str], int], list[str]
     return lines, faults
 
 
+@contextlib.contextmanager
+def passing_files() -> Iterator[None]:
+    """Within this context files need not survive a power cut: to make each last would take longer than a quick fit."""
+    token = _passing.set(True)
+    try:
+        yield
+    finally:
+        _passing.reset(token)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that it is there as a whole or not at all; missing folders are made.
 
@@ -141,8 +155,9 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if not _passing.get():
+                stream.flush()
+                os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -20,6 +21,7 @@ LENGTH_OPTIONS = frozenset({"samples", "nsteps", "maxiter"})
 _COSMETIC_PIPELINE = frozenset({"quiet", "debug", "timing", "values", "priors"})
 
 
+@functools.cache
 def package_version() -> str:
     """Return the version of this package."""
     return importlib.metadata.version("galaxy-orchestrator")

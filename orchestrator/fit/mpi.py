@@ -8,9 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["THREAD_VARIABLES", "child_environment", "find_mpiexec", "mpiexec_candidates"]
+__all__ = [
+    "THREAD_VARIABLES",
+    "child_environment",
+    "find_mpiexec",
+    "mpiexec_candidates",
+    "without_scheduler",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +43,22 @@ def child_environment() -> dict[str, str]:
         environment.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
         environment.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
     return environment
+
+
+_OF_SCHEDULERS = ("SLURM_", "SLURMD_", "PMI_", "PMI2_", "PMIX_", "PRTE_", "OMPI_COMM_", "HYDRA_", "PALS_")
+
+
+def without_scheduler(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which an mpiexec of this node does not see the job that it runs in.
+
+    It would start its ranks as steps of the job otherwise, one fit after the other, or wait for ever.
+    """
+    ours = {"PRTE_MCA_rmaps_default_mapping_policy"}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in ours or not name.startswith(_OF_SCHEDULERS)
+    }
 
 
 def mpiexec_candidates() -> list[str]:

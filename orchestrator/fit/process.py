@@ -67,6 +67,7 @@ def run_logged(
     append: bool = False,
     timeout: float | None = None,
     keep_open: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Run a command in its own process group with its output in a file.
 
@@ -85,6 +86,8 @@ def run_logged(
         Seconds.
     keep_open : sequence of int
         Descriptors that the command inherits.
+    environment : mapping of str to str, optional
+        `sampler_environment` by default.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def run_logged(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env=sampler_environment(),
+            env=sampler_environment() if environment is None else environment,
             start_new_session=True,
             pass_fds=tuple(keep_open),
             preexec_fn=_end_with_parent,

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.check import build_stages, check_inputs, stage_values
-from orchestrator.errors import ConfigError, OrchestratorError
-from orchestrator.fit.convergence import load_estimator
+from orchestrator.errors import ConfigError, OrchestratorError, StageError
+from orchestrator.fit.diagnostics import write_failure
 from orchestrator.fit.handover import make_handover
 from orchestrator.fit.lock import hold_lock
 from orchestrator.fit.prepare import prepare_stage, write_missing_values
 from orchestrator.fit.runner import run_prepared
 from orchestrator.fit.stage_result import StageResult, stage_result
+from orchestrator.fit.verdict import Verdict
 from orchestrator.fit.warm import start_server
 from orchestrator.report.closing import close_stage
 from orchestrator.stage import Stage
@@ -133,7 +134,6 @@ class MainPipeline:
         faults = check_inputs(self.stages, look_at_spectrum, look_at_model)
         if faults:
             raise ConfigError(faults)
-        load_estimator()  # the server is still importing
         self.results = []
         with contextlib.ExitStack() as held:
             # All at once: a second run is refused before either has done anything to the other's later
@@ -154,10 +154,18 @@ class MainPipeline:
         for note in handover.notes:
             logger.info("stage %s: %s", stage.name, note)
         prepared = prepare_stage(stage, values, handover)
-        record = run_prepared(prepared, lock=lock)
+        try:
+            record = run_prepared(prepared, lock=lock)
+        except StageError as error:
+            if error.command:  # it ran; a result that cannot be resumed keeps its own diagnostics
+                write_failure(stage.paths, Verdict("failed", str(error).splitlines()[0]))
+            raise
         result = stage_result(prepared.stage, record, handover)
         if result.summary is not None:
             logger.info("stage %s:\n%s", stage.name, result.summary.to_text())
+        if result.diagnostics is not None:
+            level = logging.INFO if result.verdict == "ok" else logging.WARNING
+            logger.log(level, "stage %s: %s", stage.name, result.diagnostics.to_text())
         for flag in result.flags:
             logger.warning("stage %s: %s", stage.name, flag)
         return result

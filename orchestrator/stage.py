@@ -78,6 +78,16 @@ class StagePaths:
         return self._file("_best_fit.json")
 
     @property
+    def diagnostics(self) -> Path:
+        """Convergence, acceptance, evaluations and the verdict on the run (JSON)."""
+        return self._file("_diagnostics.json")
+
+    @property
+    def random_state(self) -> Path:
+        """Random numbers' state after the last whole chunk of the chain, for a resume that repeats it (JSON)."""
+        return self._file("_random_state.json")
+
+    @property
     def derived_parameters(self) -> Path:
         """Masses, rates, ages and metallicities that follow from the parameters, with their errors (ECSV)."""
         return self._file("_derived_parameters.ecsv")

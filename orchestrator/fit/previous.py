@@ -31,7 +31,7 @@ def set_aside(stage: Stage) -> Path | None:
     number = 1
     while any(file.name.startswith(f"{paths.name}.{number}") for file in folder.iterdir()):
         number += 1
-    others = [paths.config, paths.best_fit, paths.handover, paths.log]
+    others = [paths.config, paths.best_fit, paths.handover, paths.log, paths.diagnostics, paths.random_state]
     intermediate = [paths.intermediate_chain(sampler) for sampler in set(stage.samplers)]
     for file in [paths.chain, *pieces, *others, *intermediate]:
         if file.exists():

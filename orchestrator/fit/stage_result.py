@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TypeVar
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ChainError
 from orchestrator.fit.best_fit import BestFit
-from orchestrator.fit.chain import Chain, read_chain
+from orchestrator.fit.chain import OPTIMISERS, Chain, read_chain
 from orchestrator.fit.derived_parameters import DerivedParameters, FormationHistoryBands, tables_match
+from orchestrator.fit.diagnostics import Diagnostics, diagnostics_of, write_failure
 from orchestrator.fit.embedded import embedded_sections
 from orchestrator.fit.handover_record import Handover, Update
 from orchestrator.fit.runner import RunRecord
@@ -83,6 +85,14 @@ class StageResult:
             return self.summary.verdict_reason
         return "This sampler writes no chain." if self.chain is None else FAILED.reason
 
+    @property
+    def diagnostics(self) -> Diagnostics | None:
+        """Convergence, acceptance, evaluations, time and verdict; None where nothing could be summarised."""
+        if self.summary is None:
+            return None
+        seconds = float("nan") if self.run.reused else self.run.seconds
+        return diagnostics_of(self.summary, seconds=seconds, flags=self.flags)
+
     @cached_property
     def derived(self) -> DerivedParameters | None:
         """Masses, rates, ages and metallicities with their errors; None for a stage without stars that form."""
@@ -114,12 +124,26 @@ def stage_result(stage: Stage, run: RunRecord, handover: Handover) -> StageResul
         return StageResult(stage, run, None, None, None, handover)
     chain = read_chain(stage.paths.chain)
     if not chain.finite.any():
+        write_failure(stage.paths, FAILED)
         return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
-    summary = summarize_results(chain)
+    summary = summarize_results(chain, peak=_earlier_peak(stage.paths, stage.samplers))
     flags = summary.flags + _module_flags(chain)
     record = {**summary.to_dict(), "flags": list(flags)}
     write_atomically(stage.paths.best_fit, json.dumps(record, indent=1) + "\n")
-    return StageResult(stage, run, chain, summary.best_fit, summary, handover, flags)
+    result = StageResult(stage, run, chain, summary.best_fit, summary, handover, flags)
+    if result.diagnostics is not None and not (run.reused and stage.paths.diagnostics.is_file()):
+        result.diagnostics.write(stage.paths)
+    return result
+
+
+def _earlier_peak(paths: StagePaths, samplers: Sequence[str]) -> float | None:
+    """Return the highest ln posterior that an optimiser of the stage found before the last sampler."""
+    found = []
+    for sampler in set(samplers[:-1]) & OPTIMISERS:
+        with contextlib.suppress(ChainError):
+            earlier = read_chain(paths.intermediate_chain(sampler))
+            found += earlier.log_posterior[earlier.finite].tolist()
+    return max(found, default=None)
 
 
 def _module_flags(chain: Chain) -> tuple[str, ...]:
@@ -170,7 +194,7 @@ def load_run(path: str | Path) -> StageResult:
     handover = _read_handover(paths)
     if not chain.finite.any():
         return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
-    summary = summarize_results(chain)
+    summary = summarize_results(chain, peak=_earlier_peak(paths, samplers))
     products = read_products(paths)
     figures = {name: paths.figure(name) for name in names if paths.figure(name).is_file()} | products.figures
     flags = summary.flags + _module_flags(chain)

@@ -22,7 +22,7 @@ from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.convergence import Convergence, convergence
 from orchestrator.fit.embedded import parameter_limits
 from orchestrator.fit.moments import Moments, posterior_moments, used_rows, weighted_percentiles
-from orchestrator.fit.verdict import OK, Verdict, VerdictWord
+from orchestrator.fit.verdict import OK, Evidence, Verdict, VerdictWord, evaluations, judge
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -33,6 +33,9 @@ AT_BOUND_SIGMA = 1.0
 """A best fit nearer than this to a limit, in standard deviations, is flagged."""
 ON_BOUND = 1e-4
 """The same in units of the range, where no standard deviation is known."""
+CONSTRAINED = 0.5
+"""A posterior narrower than this, in units of the width of a flat one, is one that the data have narrowed."""
+LEAST_EFFECTIVE_SAMPLES = 100.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class ParameterSummary:
     best_fit, mean, median, std : float
     lower_68, upper_68, lower_95, upper_95 : float
         16th, 84th, 2.5th and 97.5th percentiles.
+    hdi_lower_68, hdi_upper_68, hdi_lower_95, hdi_upper_95 : float
+        Ends of the shortest intervals that hold 68 and 95 % (highest density).
     lower_limit, upper_limit : float
         Range that was sampled; NaN if unknown.
     sigma_to_lower, sigma_to_upper : float
@@ -65,13 +70,28 @@ class ParameterSummary:
     upper_limit: float = float("nan")
     sigma_to_lower: float = float("nan")
     sigma_to_upper: float = float("nan")
+    hdi_lower_68: float = float("nan")
+    hdi_upper_68: float = float("nan")
+    hdi_lower_95: float = float("nan")
+    hdi_upper_95: float = float("nan")
+
+    @property
+    def key(self) -> str:
+        """Name as ``section--name``."""
+        return f"{self.section}--{self.name}"
 
     @property
     def at_bound(self) -> bool:
-        """True if the best fit lies within `AT_BOUND_SIGMA` of a limit, or on it if no width is known."""
+        """True if the best fit lies on a limit, or within `AT_BOUND_SIGMA` of it where the data say something.
+
+        A parameter of which the data say nothing fills its range, and its best fit lies anywhere in it.
+        """
+        width = self.upper_limit - self.lower_limit
         near = min(self.best_fit - self.lower_limit, self.upper_limit - self.best_fit)
-        if near < ON_BOUND * (self.upper_limit - self.lower_limit):
+        if near < ON_BOUND * width:
             return True
+        if not self.std < CONSTRAINED * width / np.sqrt(12.0):
+            return False
         return self.sigma_to_lower < AT_BOUND_SIGMA or self.sigma_to_upper < AT_BOUND_SIGMA
 
 
@@ -93,12 +113,14 @@ class ResultsSummary:
     evidence : tuple of float or None
         ln Z and its error, as a nested sampler reports them.
     flags : tuple of str
-        ``at_bound: section--name``, ``not_converged``, ``few_samples``, ``failed_points``; empty if all is
-        well.
+        ``at_bound: section--name``, ``not_converged``, ``few_samples``, ``failed_points``,
+        ``failed_evaluations``; empty if all is well.
     verdict : {'ok', 'not_converged', 'at_bound', 'failed'}
         See `orchestrator.fit.verdict.Verdict`.
     verdict_reason : str
         The sentence that explains it.
+    n_evaluations, n_successes : int or None
+        Evaluations of the model, and those that gave a number; None where the file does not say.
     """
 
     parameters: tuple[ParameterSummary, ...]
@@ -113,12 +135,21 @@ class ResultsSummary:
     flags: tuple[str, ...] = field(default_factory=tuple)
     verdict: VerdictWord = "ok"
     verdict_reason: str = OK.reason
+    n_evaluations: int | None = None
+    n_successes: int | None = None
+
+    @property
+    def correlation(self) -> NDArray[np.float64]:
+        """Correlation coefficients, shape (n_parameters, n_parameters); NaN where nothing was sampled or moved."""
+        widths = np.sqrt(np.diag(self.covariance))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.covariance / np.outer(widths, widths))
 
     def __getitem__(self, name: str) -> ParameterSummary:
         """Return a parameter by ``section--name``, or by its bare name where that is unique."""
-        matches = [p for p in self.parameters if name in (f"{p.section}--{p.name}", p.name)]
+        matches = [p for p in self.parameters if name in (p.key, p.name)]
         if len(matches) != 1:
-            known = [f"{p.section}--{p.name}" for p in self.parameters]
+            known = [p.key for p in self.parameters]
             msg = f"{name!r} names {len(matches)} parameters; known: {', '.join(known)}"
             raise KeyError(msg)
         return matches[0]
@@ -127,11 +158,14 @@ class ResultsSummary:
         """Return a short table, one line per parameter."""
         lines = [f"{'parameter':<40} {'best fit':>12} {'median':>12} {'-1 sigma':>11} {'+1 sigma':>11}"]
         for p in self.parameters:
-            line = f"{p.section + '--' + p.name:<40} {p.best_fit:12.6g}"
+            line = f"{p.key:<40} {p.best_fit:12.6g}"
             if np.isfinite(p.median):
                 line += f" {p.median:12.6g} {p.lower_68 - p.median:11.4g} {p.upper_68 - p.median:+11.4g}"
             lines.append(f"{line}  at_bound" if p.at_bound else line)
         lines.append(f"best fit: {self.best_fit.kind}, ln posterior {self.best_fit.log_posterior:.6g}")
+        if self.evidence:
+            value, error = self.evidence
+            lines.append(f"ln evidence {value:.4g} +- {error:.2g}, as {self.sampler} reports it")
         if self.flags:
             lines.append(f"flags: {', '.join(self.flags)}")
         return "\n".join(lines)
@@ -151,24 +185,27 @@ class ResultsSummary:
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain types; NaN and infinity become None."""
         parameters = {
-            f"{p.section}--{p.name}": {
-                key: _plain(getattr(p, key)) for key in list(ParameterSummary.__dataclass_fields__)[2:]
+            p.key: {
+                key: plain(getattr(p, key)) for key in list(ParameterSummary.__dataclass_fields__)[2:]
             }
             for p in self.parameters
         }
         return {
-            "best_fit": _plain(self.best_fit.to_dict()),
+            "best_fit": plain(self.best_fit.to_dict()),
             "parameters": parameters,
-            "covariance": _plain(self.covariance.tolist()),
+            "covariance": plain(self.covariance.tolist()),
+            "correlation": plain(self.correlation.tolist()),
             "sampler": self.sampler,
             "n_rows": self.n_rows,
             "n_infinite": self.n_infinite,
             "n_used": self.n_used,
-            "convergence": _plain(self.convergence.to_dict()),
-            "evidence": _plain(list(self.evidence)) if self.evidence else None,
+            "convergence": plain(self.convergence.to_dict()),
+            "evidence": plain(list(self.evidence)) if self.evidence else None,
             "flags": list(self.flags),
             "verdict": self.verdict,
             "verdict_reason": self.verdict_reason,
+            "n_evaluations": self.n_evaluations,
+            "n_successes": self.n_successes,
         }
 
     def write_json(self, path: str | Path) -> Path:
@@ -178,24 +215,26 @@ class ResultsSummary:
         return path
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON has no NaN: replace what is not finite by None."""
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return value
 
 
-def summarize_results(results: Any) -> ResultsSummary:
+def summarize_results(results: Any, *, peak: float | None = None) -> ResultsSummary:
     """Summarise a chain.
 
     Parameters
     ----------
     results : Chain, Reader, StageResult, str or Path
         A chain, anything with an attribute ``chain``, or the path of a results file.
+    peak : float, optional
+        Highest ln posterior that an optimiser found; a chain far below it has not converged.
 
     Returns
     -------
@@ -221,7 +260,9 @@ def summarize_results(results: Any) -> ResultsSummary:
     used = used_rows(chain, state)
     moments = posterior_moments(chain, used)
     parameters = _parameter_summaries(chain, best, moments)
-    verdict = _verdict(chain, state, parameters)
+    bounds = [p.key for p in parameters if p.at_bound]
+    verdict = judge(Evidence(chain, state, bounds, peak))
+    n_tried, n_good = evaluations(chain)
     return ResultsSummary(
         parameters=parameters,
         covariance=moments.covariance,
@@ -232,21 +273,12 @@ def summarize_results(results: Any) -> ResultsSummary:
         n_used=int(np.count_nonzero(used)) if chain.is_sampled else 0,
         convergence=state,
         evidence=_evidence(chain),
-        flags=_flags(chain, state, parameters),
+        flags=_flags(chain, state, parameters, verdict),
         verdict=verdict.word,
         verdict_reason=verdict.reason,
+        n_evaluations=n_tried,
+        n_successes=n_good,
     )
-
-
-def _verdict(chain: Chain, state: Convergence, parameters: tuple[ParameterSummary, ...]) -> Verdict:
-    if not state.converged:
-        return Verdict("not_converged", f"The chain of {state.n_steps} steps is too short.")
-    if chain.is_sampled and state.effective_samples < 100:
-        return Verdict("not_converged", f"It holds {state.effective_samples:.0f} effective samples, expected 100.")
-    bounds = [f"{p.section}--{p.name}" for p in parameters if p.at_bound]
-    if bounds:
-        return Verdict("at_bound", f"The best fit lies at a limit of the range of {', '.join(bounds)}.")
-    return OK
 
 
 def _parameter_summaries(chain: Chain, best: BestFit, moments: Moments) -> tuple[ParameterSummary, ...]:
@@ -258,10 +290,11 @@ def _parameter_summaries(chain: Chain, best: BestFit, moments: Moments) -> tuple
         std = float(moments.std[index])
         width = std if std > 0 else float("nan")
         low_95, low_68, median, high_68, high_95 = (float(p) for p in moments.percentiles[:, index])
+        densest = [float(end) for end in moments.highest_density[:, :, index].ravel()]
         summaries.append(
             ParameterSummary(
                 *key, value, float(moments.mean[index]), median, std, low_68, high_68, low_95, high_95,
-                lower, upper, float((value - lower) / width), float((upper - value) / width),
+                lower, upper, float((value - lower) / width), float((upper - value) / width), *densest,
             )
         )  # fmt: skip
     return tuple(summaries)
@@ -273,12 +306,17 @@ def _evidence(chain: Chain) -> tuple[float, float] | None:
     return float(chain.metadata["log_z"]), float(chain.metadata.get("log_z_error", "nan"))
 
 
-def _flags(chain: Chain, state: Convergence, parameters: tuple[ParameterSummary, ...]) -> tuple[str, ...]:
-    flags = [f"at_bound: {p.section}--{p.name}" for p in parameters if p.at_bound]
-    if not state.converged:
+def _flags(
+    chain: Chain, state: Convergence, parameters: tuple[ParameterSummary, ...], verdict: Verdict
+) -> tuple[str, ...]:
+    flags = [f"at_bound: {p.key}" for p in parameters if p.at_bound]
+    if not state.converged or verdict.word == "not_converged":
         flags.append("not_converged")
-    if chain.is_sampled and state.effective_samples < 100:
+    if chain.is_sampled and state.effective_samples < LEAST_EFFECTIVE_SAMPLES:
         flags.append("few_samples")
     if chain.n_infinite:
         flags.append(f"failed_points: {chain.n_infinite} of {chain.n_rows}")
+    n_tried, n_good = evaluations(chain)
+    if n_tried is not None and n_good is not None and n_good < n_tried:
+        flags.append(f"failed_evaluations: {n_tried - n_good} of {n_tried}")
     return tuple(flags)

@@ -129,7 +129,7 @@ class BatchPosterior:
                 return self._one_by_one(points)
             if self._checked or self._agrees(points, likelihood, extra):
                 self.pipeline.run_count += len(points)
-                self.pipeline.run_count_ok += len(points)
+                self.pipeline.run_count_ok += int(np.count_nonzero(~np.isnan(likelihood)))
                 return likelihood, extra
         return self._one_by_one(points)
 
@@ -197,7 +197,7 @@ class BatchPosterior:
             values = available.get((section.lower(), name.lower()))
             if values is not None:
                 extra[:, column] = values
-        return np.where(np.isnan(total), -np.inf, total), extra
+        return total, extra
 
 
 def _evaluate(module: Any, parameters: Columns, before: Parabola | None) -> Evaluation:

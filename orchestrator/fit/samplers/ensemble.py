@@ -216,8 +216,7 @@ class EnsembleMethods:
         over = self.n_steps >= self._limit() or self._seconds() > self.max_seconds
         if over or force or (self.until_converged and self.n_steps >= self.next_check):
             self.steps = [np.concatenate(self.steps)]
-            names = [(p.section, p.name) for p in self.pipeline.varied_params]
-            self.progress = assess(self.steps[0], names)
+            self.progress = assess(self.steps[0])
             self.next_check = int(np.ceil(_CHECK_GROWTH * self.n_steps))
             if self.until_converged and self.progress.has_converged(
                 self.autocorrelation_times, self.max_rhat

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.fit.chain import Chain
-from orchestrator.fit.convergence import convergence
+from orchestrator.fit.convergence import acceptance_of, burn_in_of
+from orchestrator.fit.rhat import split_rhat
 
 __all__ = ["EnsembleProgress", "assess", "split_rhat"]
 
@@ -51,63 +49,22 @@ class EnsembleProgress:
         )
 
 
-def assess(steps: FloatArray, names: Sequence[tuple[str, str]]) -> EnsembleProgress:
+def assess(steps: FloatArray) -> EnsembleProgress:
     """Measure an ensemble with the same rules as the summary of the finished chain.
 
     Parameters
     ----------
     steps : ndarray, shape (n_steps, n_walkers, n_varied)
-    names : sequence of (section, name)
     """
-    n_steps, n_walkers, n_varied = steps.shape
-    rows = steps.reshape(-1, n_varied)
-    unknown = np.zeros(len(rows))
-    chain = Chain(
-        path=Path(),
-        parameters=tuple(names),
-        samples=rows,
-        log_prior=unknown,
-        log_posterior=unknown,
-        log_likelihood=None,
-        weights=unknown,
-        sampler="emcee",
-        n_walkers=n_walkers,
-    )
-    state = convergence(chain)
-    times = state.autocorrelation_time
+    start = burn_in_of(steps)
+    kept = steps[start.burn_in :]
     # A parameter whose time is unknown never moved: then nothing can be said of the whole.
-    longest = float(times.max()) if np.isfinite(times).all() else float("nan")
-    kept = steps[state.burn_in :]
+    longest = float(start.time.max()) if np.isfinite(start.time).all() else float("nan")
     return EnsembleProgress(
-        n_steps=n_steps,
-        burn_in=state.burn_in,
+        n_steps=len(steps),
+        burn_in=start.burn_in,
         autocorrelation_time=longest,
         split_rhat=float(split_rhat(kept).max()) if len(kept) >= 4 else float("nan"),
-        acceptance=state.acceptance,
-        effective_samples=state.effective_samples,
+        acceptance=acceptance_of(kept),
+        effective_samples=len(kept) * steps.shape[1] / longest if np.isfinite(longest) else 0.0,
     )
-
-
-def split_rhat(steps: FloatArray) -> FloatArray:
-    """Split R-hat of each parameter, the walkers taken as chains (Vehtari et al. 2021, equations 1 to 4).
-
-    The walkers of an ensemble are not independent, but one that stays in a mode of its own, which the
-    autocorrelation time does not see, raises it as it should.
-
-    Parameters
-    ----------
-    steps : ndarray, shape (n_steps, n_walkers, n_varied)
-        At least 4 steps.
-
-    Returns
-    -------
-    ndarray, shape (n_varied,)
-        inf for a parameter in which walkers differ but never moved.
-    """
-    half = len(steps) // 2
-    chains = np.concatenate([steps[:half], steps[-half:]], axis=1)
-    within = chains.var(axis=0, ddof=1).mean(axis=0)
-    between = chains.mean(axis=0).var(axis=0, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(between > 0, between / within, 0.0)
-    return np.asarray(np.sqrt((half - 1) / half + ratio))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import ConfigError, StageError
+from orchestrator.fit.rhat import split_rhat
 from orchestrator.fit.samplers.moves import MOVES, EnsembleGaussianMove, parse_moves
-from orchestrator.fit.samplers.stopping import assess, split_rhat
+from orchestrator.fit.samplers.stopping import assess
 from orchestrator.fit.samplers.walkers import (
     read_covariance,
     replace_infinite_walkers,
@@ -14,7 +15,6 @@ from orchestrator.fit.samplers.walkers import (
     with_least_widths,
 )
 
-NAMES = [("toy", "a"), ("toy", "b")]
 
 
 def test_moves_by_name():
@@ -83,10 +83,10 @@ def test_autocorrelation_time_of_an_autoregressive_process():
     steps[0] = rng.normal(size=(16, 2)) / np.sqrt(1 - phi**2)
     for i in range(1, len(steps)):
         steps[i] = phi * steps[i - 1] + rng.normal(size=(16, 2))
-    found = assess(steps, NAMES)
+    found = assess(steps)
     assert found.autocorrelation_time == pytest.approx((1 + phi) / (1 - phi), rel=0.15)
     assert found.has_converged(50, 1.02)
-    assert not assess(steps[:300], NAMES).has_converged(50, 1.02)
+    assert not assess(steps[:300]).has_converged(50, 1.02)
 
 
 def test_walkers_that_stay_in_two_modes_have_not_converged():
@@ -94,7 +94,7 @@ def test_walkers_that_stay_in_two_modes_have_not_converged():
     rng = np.random.default_rng(7)
     steps = rng.normal(size=(2000, 16, 2))
     steps[:, :8, 0] += 10.0
-    found = assess(steps, NAMES)
+    found = assess(steps)
     assert found.autocorrelation_time < 2
     assert not found.has_converged(50, 1.02)
 
@@ -102,7 +102,7 @@ def test_walkers_that_stay_in_two_modes_have_not_converged():
 def test_a_parameter_that_never_moves_has_not_converged():
     steps = np.random.default_rng(7).normal(size=(2000, 16, 2))
     steps[:, :, 1] = np.arange(16)
-    found = assess(steps, NAMES)
+    found = assess(steps)
     assert np.isnan(found.autocorrelation_time)
     assert not found.has_converged(50, 1.02)
 

@@ -43,13 +43,13 @@ from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.error_handlers import windowed_error_handler
 from parsl.jobs.errors import TooManyJobFailuresError
 from parsl.launchers import SingleNodeLauncher, SrunLauncher
-from parsl.logconfigs.file import FileLogging
 from parsl.providers import LocalProvider, SlurmProvider
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.engine.addresses import addresses_of
 from orchestrator.production.engine.lost import ChunkLost, EngineLost
 from orchestrator.production.engine.own_jobs import label_of, reap
+from orchestrator.production.engine.parsl_log import parsl_logs_to
 from orchestrator.production.engine.tether import tethered
 from orchestrator.production.site import Site
 
@@ -196,19 +196,19 @@ def open_parsl(site: Site, production: Path) -> Iterator[ParslPool]:
         left = reap(label)
         if left:
             logger.warning("cancelled %d Slurm jobs of an earlier driver: %s", len(left), " ".join(left))
-    pool = _start(site, run_dir, _make_workers(site, label, provider))
-    try:
-        yield pool
-    finally:
+    with parsl_logs_to(run_dir / "parsl.log"):
+        pool = _start(site, run_dir, _make_workers(site, label, provider))
         try:
-            pool.shutdown()
+            yield pool
         finally:
-            if site.executor == "slurm":
-                reap(label)
+            try:
+                pool.shutdown()
+            finally:
+                if site.executor == "slurm":
+                    reap(label)
 
 
 def _start(site: Site, run_dir: Path, workers: _Workers) -> ParslPool:
-    logging.getLogger("parsl.dataflow").setLevel(logging.WARNING)  # five lines per call otherwise
     config = Config(
         executors=[workers],
         run_dir=str(run_dir),
@@ -218,7 +218,7 @@ def _start(site: Site, run_dir: Path, workers: _Workers) -> ParslPool:
         retries=0,
         usage_tracking=0,
         internal_tasks_max_threads=1,
-        initialize_logging=FileLogging(level=logging.INFO),
+        initialize_logging=False,
     )
     return ParslPool(DataFlowKernel(config), workers)
 

@@ -1,0 +1,213 @@
+"""The loop of a production: read this file first of this room.
+
+::
+
+    ledger -> Work -> ChunkOrder -> engine -> journal -> TaskRecord -> Decision -> ledger
+
+One process drives: it alone writes the ledger. Workers write journals; whatever dies, what a journal holds is taken
+in by the next run of the same command.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.errors import ProductionError
+from orchestrator.production.breaker import Breaker
+from orchestrator.production.chunking import ChunkSize, split
+from orchestrator.production.engine.executors import open_executor
+from orchestrator.production.engine.outcomes import outcomes
+from orchestrator.production.intake import Intake
+from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.plan import Plan
+from orchestrator.production.records import ChunkOrder, ChunkReport, Work
+from orchestrator.production.site import Site
+from orchestrator.production.stopping import Stopping
+from orchestrator.production.work.chunk import run_chunk
+
+__all__ = ["Drive", "Driven", "drive"]
+
+logger = logging.getLogger(__name__)
+
+_AHEAD = 2000
+"""Targets that are read from the ledger at once."""
+_COMMIT_SECONDS = 1.0
+"""Journals that come in faster are committed together."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What to drive.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the production.
+    plan : Plan
+    plan_file : str
+        File of the plan, relative to the folder.
+    site : Site
+    run : int
+        Number of this run in the ledger.
+    """
+
+    folder: Path
+    plan: Plan
+    plan_file: str
+    site: Site
+    run: int
+
+
+@dataclass
+class Driven:
+    """What a run has done, growing while it goes on.
+
+    Attributes
+    ----------
+    n_done, n_failed, n_again, n_ignored : int
+        Tasks with a result, without one, to be tried again, and records that were known already.
+    n_chunks, n_lost : int
+        Chunks that came back, and that were lost with their worker.
+    seconds_in_chunks : float
+        Wall time of the chunks, summed over workers.
+    stopped : str
+        Why the run ended before its work, empty if it did not.
+    tripped : list of str
+        Stages that the circuit breaker has stopped, with the reason.
+    """
+
+    n_done: int = 0
+    n_failed: int = 0
+    n_again: int = 0
+    n_ignored: int = 0
+    n_chunks: int = 0
+    n_lost: int = 0
+    seconds_in_chunks: float = 0.0
+    stopped: str = ""
+    tripped: list[str] = field(default_factory=list)
+
+
+def drive(setting: Drive, ledger: Ledger, stopping: Stopping, watch: Callable[[Driven], None]) -> Driven:
+    """Run everything that is ready, until nothing is or the run is stopped.
+
+    Parameters
+    ----------
+    setting : Drive
+    ledger : Ledger
+        Open for writing, its driver's lock held.
+    stopping : Stopping
+        Knows of signals and of the end of the allocation.
+    watch : callable
+        Called after every commit.
+
+    Returns
+    -------
+    Driven
+
+    Raises
+    ------
+    ProductionError
+        If the engine or the ledger is gone; what has finished is in the spool.
+    """
+    return _Loop(setting, ledger, stopping, watch).run()
+
+
+class _Loop:
+    """The state of the loop: what is known of times, what is in flight."""
+
+    def __init__(
+        self, setting: Drive, ledger: Ledger, stopping: Stopping, watch: Callable[[Driven], None]
+    ) -> None:
+        self.setting = setting
+        self.ledger = ledger
+        self.stopping = stopping
+        self.watch = watch
+        self.driven = Driven()
+        self.size = ChunkSize(setting.site.chunk_seconds, setting.site.fixed_chunk)
+        self.breaker = Breaker(setting.plan.stages)
+        self.intake = Intake(ledger, setting.folder, setting.plan, self.breaker, self.driven)
+        self.waiting: deque[Work] = deque()
+        self.numbers = itertools.count(1)
+        self.n_slots = setting.site.n_slots
+
+    def run(self) -> Driven:
+        """See `drive`."""
+        self.intake.take_in_everything()
+        self.ledger.release_running()
+        self.watch(self.driven)
+        if not self._look_ahead():
+            return self.driven
+        with open_executor(self.setting.site, production=self.setting.folder) as executor:
+            while self._look_ahead() and not self.stopping.reason:
+                self._one_pass(executor)
+        self.driven.stopped = self.stopping.reason
+        return self.driven
+
+    def _one_pass(self, executor: object) -> None:
+        """Run until no task is ready; those that are to be tried again make further passes."""
+        committed = time.monotonic()
+        done = outcomes(
+            executor, run_chunk, self._orders(), window=self._window, stop=self._should_stop,
+            patience=self.setting.site.stop_patience,
+        )  # fmt: skip
+        for order, outcome in done:
+            self._receive(order, outcome)
+            if time.monotonic() - committed > _COMMIT_SECONDS or self.intake.is_large:
+                self._commit()
+                committed = time.monotonic()
+        self._commit()
+
+    def _window(self) -> int:
+        return 2 * self.n_slots
+
+    def _should_stop(self) -> bool:
+        return bool(self.stopping.reason)
+
+    def _look_ahead(self) -> bool:
+        """Read targets that are ready; say whether there are any."""
+        if not self.waiting:
+            self.waiting.extend(self.ledger.next_work(_AHEAD, time.time(), frozenset()))
+        return bool(self.waiting)
+
+    def _orders(self) -> Iterator[ChunkOrder]:
+        """Make chunks of what is ready, as they are asked for, so that each has the size measured by then."""
+        while self._look_ahead():
+            if self.waiting[0].alone:
+                works: list[Work] = [self.waiting.popleft()]
+            else:
+                size = self.size.next(len(self.waiting), self.n_slots)
+                works = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
+            for chunk in split(works, len(works)):
+                order = ChunkOrder(
+                    chunk=f"{self.setting.run:04d}-{next(self.numbers):07d}",
+                    production=str(self.setting.folder),
+                    plan=self.setting.plan_file,
+                    works=chunk,
+                    stop_at=self.stopping.stop_at,
+                )
+                self.ledger.mark_running(chunk, order.chunk)
+                yield order
+
+    def _receive(self, order: ChunkOrder, outcome: ChunkReport | BaseException) -> None:
+        """Take note of a chunk that came back or was lost; its journal is committed with the next group."""
+        self.driven.n_chunks += 1
+        if isinstance(outcome, ChunkReport):
+            self.driven.seconds_in_chunks += outcome.seconds
+            self.size.measured(len(order.works) - len(outcome.unfinished), outcome.seconds)
+            self.intake.add(order, lost=None)
+            return
+        if isinstance(outcome, ProductionError):
+            raise outcome
+        self.driven.n_lost += 1
+        logger.warning("chunk %s is lost: %s: %s", order.chunk, type(outcome).__name__, outcome)
+        self.intake.add(order, lost=outcome)
+
+    def _commit(self) -> None:
+        self.intake.commit()
+        self.watch(self.driven)

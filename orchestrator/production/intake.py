@@ -1,0 +1,216 @@
+"""From journals to the ledger: read what workers have written, decide, commit, keep the samples.
+
+Taking in a journal twice changes nothing: the ledger ignores a record whose task has a result with the same key.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.production.breaker import Breaker
+from orchestrator.production.columns import Column
+from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.plan import Plan
+from orchestrator.production.records import ChunkOrder, ErrorClass, State, TaskRecord
+from orchestrator.production.retry import Decision, decide
+from orchestrator.production.work.journal import ColumnsFrame, read_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SAMPLES", "SPOOL", "Intake", "Tally"]
+
+logger = logging.getLogger(__name__)
+
+SPOOL = "spool"
+SAMPLES = "samples"
+_LARGE = 2000
+
+
+class Tally(Protocol):
+    """What an intake counts."""
+
+    n_done: int
+    n_failed: int
+    n_again: int
+    n_ignored: int
+    tripped: list[str]
+
+
+@dataclass
+class _Content:
+    """What a journal holds."""
+
+    columns: dict[str, dict[str, Column]] = field(default_factory=dict)
+    records: list[TaskRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Came:
+    """A chunk that has ended."""
+
+    chunk: str
+    order: ChunkOrder | None = None
+    lost: BaseException | None = None
+
+
+class Intake:
+    """Takes in chunks that have ended, in groups.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    folder : Path
+        Folder of the production.
+    plan : Plan
+    breaker : Breaker
+    tally : Tally
+        Counts are added here.
+    """
+
+    def __init__(self, ledger: Ledger, folder: Path, plan: Plan, breaker: Breaker, tally: Tally) -> None:
+        self.ledger = ledger
+        self.spool = folder / SPOOL
+        self.samples = folder / SAMPLES
+        self.stages = {stage.name: stage for stage in plan.stages}
+        self.breaker = breaker
+        self.tally = tally
+        self._came: list[_Came] = []
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is time to commit."""
+        return sum(len(came.order.works) for came in self._came if came.order) > _LARGE
+
+    def take_in_everything(self) -> None:
+        """Take in what an earlier run has left in the spool, open journals of killed workers included."""
+        for path in sorted(self.spool.iterdir()):
+            if path.suffix in (".journal", ".open"):
+                self._came.append(_Came(path.stem))
+        if self._came:
+            logger.info("%d journals of an earlier run are taken in", len(self._came))
+        self.commit()
+
+    def add(self, order: ChunkOrder, lost: BaseException | None) -> None:
+        """Take note of a chunk that has ended; `lost` says how if its worker did not report."""
+        self._came.append(_Came(order.chunk, order, lost))
+
+    def commit(self) -> None:
+        """Read the journals of all chunks that have ended, and commit them in one transaction."""
+        if not self._came:
+            return
+        came = self._came
+        paths: dict[Path, bool] = {}
+        verdicts: list[tuple[TaskRecord, Decision]] = []
+        unfinished: list[int] = []
+        for one in came:
+            content = _Content()
+            path = self._journal(one.chunk)
+            if path is not None:
+                content = _content(path, f"{SAMPLES}/{one.chunk}.journal")
+                for stage, columns in content.columns.items():
+                    self.ledger.ensure_columns(stage, list(columns.values()))
+                paths[path] = any(record.samples for record in content.records)
+            records, released = _with_lost(one, content.records)
+            verdicts += self._decided(records)
+            unfinished += released
+        self._write(verdicts)
+        self.ledger.release(unfinished)
+        for path, has_samples in paths.items():
+            self._keep(path, has_samples)
+        self._came = []
+        self._see(verdicts)
+
+    def _journal(self, chunk: str) -> Path | None:
+        for suffix in (".journal", ".open"):
+            path = self.spool / f"{chunk}{suffix}"
+            if path.is_file():
+                return path
+        return None
+
+    def _keep(self, path: Path, has_samples: bool) -> None:
+        """Move a committed journal to the samples; one without any goes."""
+        if has_samples:
+            self.samples.mkdir(exist_ok=True)
+            os.replace(path, self.samples / f"{path.stem}.journal")
+        else:
+            path.unlink(missing_ok=True)
+
+    def _decided(self, records: Sequence[TaskRecord]) -> list[tuple[TaskRecord, Decision]]:
+        """Decide on every record of a stage that the pipeline still has."""
+        known = [record for record in records if record.stage in self.stages]
+        failed = [(record.target_id, record.stage) for record in known if record.outcome != "done"]
+        before: Mapping[tuple[int, str], tuple[dict[str, int], float]] = (
+            self.ledger.failures_before(failed) if failed else {}
+        )
+        verdicts = []
+        for record in known:
+            earlier, budget = before.get((record.target_id, record.stage), ({}, 1.0))
+            verdicts.append((record, decide(record, self.stages[record.stage], earlier, budget)))
+        return verdicts
+
+    def _write(self, verdicts: Sequence[tuple[TaskRecord, Decision]]) -> None:
+        if not verdicts:
+            return
+        committed = self.ledger.commit(verdicts)
+        self.tally.n_done += committed.n_done
+        self.tally.n_failed += committed.n_failed
+        self.tally.n_ignored += committed.n_ignored
+        again = sum(decision.state == State.READY for _, decision in verdicts)
+        self.tally.n_again += again
+
+    def _see(self, verdicts: Iterable[tuple[TaskRecord, Decision]]) -> None:
+        """Stop stages that fail everywhere."""
+        for record, _ in verdicts:
+            tripped = self.breaker.see(record)
+            if tripped is not None:
+                self.ledger.hold_stage(tripped.stage)
+                self.tally.tripped.append(str(tripped))
+                logger.error("%s", tripped)
+
+
+def _content(path: Path, kept: str) -> _Content:
+    """Read a journal; samples get the name under which they will be kept."""
+    content = _Content()
+    for frame in read_journal(path):
+        if isinstance(frame, ColumnsFrame):
+            content.columns.setdefault(frame.stage, {}).update({column.name: column for column in frame.columns})
+        else:
+            record = frame.record
+            samples = f"{kept}#{record.samples}" if record.samples and "/" not in record.samples else record.samples
+            content.records.append(replace(record, samples=samples))
+    return content
+
+
+def _with_lost(came: _Came, records: list[TaskRecord]) -> tuple[list[TaskRecord], list[int]]:
+    """Add a record for the target that a lost worker was at; return the targets that are free again too."""
+    if came.order is None:
+        return records, []
+    seen = {(record.target_id, record.stage) for record in records}
+    ended = {record.target_id for record in records if record.outcome != "done"}
+    open_works = [
+        work
+        for work in came.order.works
+        if work.target_id not in ended and any((work.target_id, task.stage) not in seen for task in work.tasks)
+    ]
+    if came.lost is None or not open_works:
+        return records, [work.target_id for work in open_works]
+    first, *others = open_works
+    task = next(task for task in first.tasks if (first.target_id, task.stage) not in seen)
+    lost = TaskRecord(
+        target_id=first.target_id,
+        stage=task.stage,
+        attempt=task.attempt,
+        recipe=task.recipe,
+        outcome="failed",
+        error_class=ErrorClass.LOST,
+        message=f"its worker was lost: {type(came.lost).__name__}: {came.lost}"[:2000],
+        started=time.time(),
+    )
+    return [*records, lost], [work.target_id for work in others]

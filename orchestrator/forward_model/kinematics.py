@@ -235,6 +235,29 @@ class KinematicsModel:
             n_good=len(self.pixels.flux),
         )
 
+    def fixed_weights(self, parameters: ParameterValues) -> tuple[Coefficients, IntArray]:
+        """Return the best weights at one point, shape (1,), to make spectra of other kinematics with.
+
+        See :meth:`model_with_weights`.
+        """
+        (point,) = self._points(parameters)
+        solution, members = self.solve(point)
+        return solution.coefficients, members
+
+    def model_with_weights(
+        self, parameters: ParameterValues, weights: tuple[Coefficients, IntArray]
+    ) -> FloatArray:
+        """Return the model of one point, shape (1,), with given weights and polynomials, on the covered pixels."""
+        (point,) = self._points(parameters)
+        found, members = weights
+        transforms = self.bank.transforms[members]
+        spectra = convolve_and_project(self.bank, transforms, self._losvd(point), self.pixels.to_covered)
+        flux = found.templates @ spectra
+        if self.dust_covered is not None:
+            flux = flux * np.exp(_LOG_DIMMING * point.a_v * self.dust_covered)
+        polynomial = 1.0 + found.multiplicative @ self.multiplicative_covered
+        return np.asarray(flux * polynomial + found.additive @ self.additive_covered)
+
     def _points(self, parameters: ParameterValues) -> Sequence[KinematicPoint]:
         missing = [name for name in ("los_vel", "los_sigma") if ("kinematics", name) not in parameters]
         if missing:

@@ -1,0 +1,170 @@
+"""Simulation-based calibration of the shipped pipelines: docs/calibration.md, from the same code as
+``orchestrator validate``.
+
+Each case is one made-up galaxy (data file, errors) and one pipeline. Mocks are drawn from the prior, so nothing is
+tuned to them; seeds and sizes are below and were fixed before looking. Interrupted, it goes on where it stopped::
+
+    nice .venv/bin/python benchmarks/study_calibration.py run exponential photometry [--number 300] [--processes 2]
+    .venv/bin/python benchmarks/study_calibration.py report           # tables of all that is there
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse
+import copy
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SEED = 2026
+NUMBER = 300
+REDSHIFT = 0.05
+BANDS = ("sdss2010-u", "sdss2010-g", "sdss2010-r", "sdss2010-i", "sdss2010-z", "twomass-J", "twomass-H", "twomass-Ks")
+
+HISTORY = {"logtau": "-0.5 0.5 1.5", "ism_metallicity_today": "0.005 0.015 0.03", "alpha_powerlaw": "0.0 0.5 2.0"}
+TIMES = {
+    "t_at_frac_0.3000": "0.05 3.0 13.0", "t_at_frac_0.6000": "0.05 6.0 13.0", "t_at_frac_0.9000": "0.05 10.0 13.0",
+    "ism_metallicity_today": "0.005 0.015 0.03", "alpha_powerlaw": "0.0 0.5 2.0",
+}  # fmt: skip
+KINEMATICS = {"los_vel": "-200 0 200", "los_sigma": "80 150 300", "los_h3": "-0.3 0.0 0.3", "los_h4": "-0.3 0.0 0.3"}
+DUST = {"a_v": "0.0 0.5 2.0"}
+SPECTRUM = {
+    "inputSpectrum": "spectrum.dat", "redshift": REDSHIFT, "fluxUnits": "1e-16 erg / (s cm2 Angstrom)",
+    "SSPModel": "MIUSCAT",
+}  # fmt: skip
+SAMPLER = {"runtime": {"sampler": "multistart ensemble"}}
+
+
+def stage(modules: dict[str, Any], values: dict[str, Any], name: str = "fit", **sections: Any) -> dict[str, Any]:
+    """One stage of a pipeline."""
+    return {
+        **copy.deepcopy(SAMPLER), "output": {"filename": name}, "pipeline": {"modules": " ".join(modules)},
+        **modules, "values": values, **sections,
+    }  # fmt: skip
+
+
+def full(history: str = "ExponentialSFH", **options: Any) -> dict[str, Any]:
+    """Options of FullSpectralFit."""
+    arguments = {"SFHArgs": [0.3, 0.6, 0.9]} if history == "FixedMassFracSFH" else {}
+    return {**SPECTRUM, "SFHModel": history, "ExtinctionLaw": "ccm89", **arguments, **options}
+
+
+PHOTOMETRY = {
+    "inputPhotometry": "photometry.dat", "redshift": REDSHIFT, "fluxUnits": "uJy", "SSPModel": "PopStar",
+    "SFHModel": "ExponentialSFH", "ExtinctionLaw": "ccm89",
+}  # fmt: skip
+ALL = {"stars.sfh": HISTORY, "kinematics": KINEMATICS, "dust.extinction": DUST}
+KINDUST = {
+    **{key: value for key, value in SPECTRUM.items()}, "wlRange": [4700.0, 5500.0], "ExtinctionLaw": "ccm89",
+}  # fmt: skip
+
+CASES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "exponential": lambda: [stage({"FullSpectralFit": full()}, ALL)],
+    "mass_fractions": lambda: [stage({"FullSpectralFit": full("FixedMassFracSFH")}, {**ALL, "stars.sfh": TIMES})],
+    "photometry": lambda: [stage({"SFHPhotometry": PHOTOMETRY}, {"stars.sfh": HISTORY, "dust.extinction": DUST})],
+    "joint": lambda: [stage({"FullSpectralFit": full(), "SFHPhotometry": PHOTOMETRY}, ALL)],
+}
+
+
+def write_galaxy(folder: Path) -> None:
+    """Write the data of the galaxy that mocks take pixels, bands and errors from: S/N 30 and 20."""
+    from orchestrator.modules.full_spectral_fit import module as spectral
+    from orchestrator.modules.sfh_photometry import module as photometric
+
+    folder.mkdir(parents=True, exist_ok=True)
+    middle = {
+        (section, name): float(text.split()[1])
+        for section, entries in ALL.items()
+        for name, text in entries.items()
+    }  # fmt: skip
+    wavelength = np.arange(3900.0, 5900.0, 2.0) * (1 + REDSHIFT)
+    here = folder / "spectrum.dat"
+    np.savetxt(here, np.column_stack([wavelength, np.ones_like(wavelength), np.full_like(wavelength, 0.03)]))
+    module = spectral({**full(), "inputSpectrum": str(here)})
+    flux = module.make_observable(middle)
+    flux = flux / np.median(flux)
+    rest = module.fit.covered_wavelength * (1 + REDSHIFT)
+    np.savetxt(here, np.column_stack([rest, flux, np.full_like(flux, 1 / 30)]), fmt="%.8g")
+    here = folder / "photometry.dat"
+    here.write_text("".join(f"{band} 1.0 0.05\n" for band in BANDS), encoding="utf-8")
+    fluxes = photometric({**PHOTOMETRY, "inputPhotometry": str(here)}).make_observable(middle)
+    scale = 100.0 / np.median(fluxes)
+    rows = [f"{band} {scale * f:.8g} {scale * f / 20:.8g}\n" for band, f in zip(BANDS, fluxes, strict=True)]
+    here.write_text("".join(rows), encoding="utf-8")
+
+
+def settings(stages: list[dict[str, Any]], given: Sequence[str]) -> list[dict[str, Any]]:
+    """Apply ``section.option=value`` to every stage: to try samplers."""
+    for text in given:
+        key, _, value = text.partition("=")
+        section, _, option = key.partition(".")
+        for config in stages:
+            config.setdefault(section, {})[option] = value
+    return stages
+
+
+def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one case and return its line of results."""
+    from orchestrator.validation.calibration import calibration_of
+    from orchestrator.validation.config_file import validation_config
+    from orchestrator.validation.study import run_mocks
+
+    folder = options.output / (name + options.label)
+    if not (folder / "photometry.dat").is_file():
+        write_galaxy(folder)
+    content = {"pipeline": settings(CASES[name](), options.set or [])}
+    begun = time.perf_counter()
+    mocks = run_mocks(
+        validation_config(content, folder.absolute()), folder, number=options.number, seed=SEED,
+        processes=options.processes,
+    )  # fmt: skip
+    stages = list(zip(*[mock.stages for mock in mocks], strict=True))
+    results = [calibration_of(records) for records in stages]
+    for result in results:
+        sys.stdout.write(table(f"{name}{options.label}/{result.stage}", result))
+        sys.stdout.flush()
+    return {"case": name, "wall": time.perf_counter() - begun}
+
+
+def table(title: str, result: Any) -> str:
+    """One stage as text."""
+    lines = [
+        f"{title}: {result.number} mocks, {result.word}; failed {result.n_failed}, few {result.n_few}, flagged "
+        f"{result.n_flagged}, {result.verdicts}; {result.seconds:.2f} CPU s, median ESS {result.effective_samples:.0f}"
+    ]
+    for p in result.parameters:
+        shares = "  ".join(f"{100 * c.fraction:5.1f} ({c.deviation:+.1f})" for c in p.coverage)
+        lines.append(f"  {p.name:36s} KS {p.rank_p:.3f} ({p.rank_p_holm:.3f})  {shares}  {p.pull_mean:+.2f} {p.pull_rms:.2f}")
+    lines.append("  TARP " + "  ".join(f"{key} {value:.4f}" for key, value in result.tarp_p.items()))
+    lines += [f"  ! {fault}" for fault in result.faults]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run cases."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="+", choices=list(CASES))
+    parser.add_argument("--number", type=int, default=NUMBER)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=Path("calibration"))
+    parser.add_argument("--label", default="")
+    parser.add_argument("--set", action="append", metavar="SECTION.OPTION=VALUE")
+    options = parser.parse_args(arguments)
+    for name in options.cases:
+        sys.stdout.write(json.dumps(run(name, options)) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -16,6 +16,7 @@ from orchestrator.config.values import ValueEntry, ValuesFile
 from orchestrator.errors import HandoverError, nearest_known
 from orchestrator.fit.best_fit import BestFit
 from orchestrator.fit.chain import Chain
+from orchestrator.fit.double_counting import counted_twice
 from orchestrator.fit.handover_record import Handover, Update
 from orchestrator.fit.prior_table import PriorTable, prior_table
 from orchestrator.fit.summary import ResultsSummary
@@ -183,6 +184,9 @@ class _Builder:
                 f"from {entry.lower:g} to {entry.upper:g}; widen the range or use 'start'."
             )
             raise HandoverError(msg)
+        twice = counted_twice(name, self.stage, source.stage)
+        if twice:
+            self.notes.append(twice)
         if rule == "prior":
             return replace(update, mean=posterior.mean, sigma=posterior.std)
         table = prior_table(source.chain, source.summary, key, (entry.lower, entry.upper), self.stage.paths)

@@ -145,6 +145,8 @@ class Work:
         Finished stage to its key.
     alone : bool
         Whether the target has cost a worker its process before and gets a chunk of its own.
+    upstream_columns : Mapping of str to Mapping
+        Finished stage to its row, for function stages that need it. A fit that is not in it is read from its samples.
     """
 
     target_id: int
@@ -153,6 +155,7 @@ class Work:
     upstream: Mapping[str, str] = field(default_factory=dict)
     upstream_keys: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False
+    upstream_columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -113,10 +113,10 @@ class Journal:
         ProductionError
             If the disk takes no more; the journal then ends with the record before.
         """
-        header = {"kind": "record", "record": record_to(record)}
+        entries = record_to(record)
         if blob:
-            header["record"]["samples"] = str(self._end)
-        self._write(encode(header, blob))
+            entries["samples"] = str(self._end)
+        self._write(encode({"kind": "record", "record": entries}, blob))
         self.n_records += 1
 
     def close(self) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FileUse", "absolute_path", "canonical_name", "file_use", "portable_path"]
+__all__ = ["FileUse", "absolute_path", "canonical_name", "file_use", "map_files", "portable_path"]
 
 FileUse = typing.Literal["read", "written", "words", "if there", "no file"]
 """``words``: a text of several paths. ``if there``: a file if there is one of that name."""
@@ -118,9 +118,11 @@ def _absolute(value: str, folder: str | Path) -> str:
 
 def portable_path(value: Any, production: str | Path) -> Any:
     """Return an absolute path relative to `production` if it lies inside; anything else as it is."""
-    if isinstance(value, str) and value.startswith(f"{production}{os.sep}"):
-        return os.path.relpath(value, production)
-    return value
+    if not isinstance(value, str):
+        return value
+    if value == str(production):
+        return "."
+    return value.removeprefix(f"{production}{os.sep}")
 
 
 def map_files(sections: Mapping[str, Any], change: typing.Callable[[Any, FileUse], Any]) -> dict[str, Any]:

@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.canonical import canonical_text, digest
+from orchestrator.production.file_options import map_files, portable_path
 from orchestrator.production.records import StagePlan
 
-__all__ = ["Plan", "from_json", "read_plan", "stage_content", "stage_hash", "to_json"]
+if TYPE_CHECKING:
+    from orchestrator.production.run_file import RunFile
+
+__all__ = ["Plan", "from_json", "plan_of", "read_plan", "stage_content", "stage_hash", "to_json"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,42 @@ def stage_content(stage: StagePlan) -> dict[str, Any]:
         if given[entry.name] != default:
             content[entry.name] = given[entry.name]
     return content
+
+
+def plan_of(run_file: RunFile) -> Plan:
+    """Return the plan of a run file; files inside the production become relative to it."""
+    folder = str(run_file.output)
+
+    def portable_value(value: Any, _use: str) -> Any:
+        return portable_path(value, folder)
+
+    def portable(sections: Mapping[str, Any]) -> dict[str, Any]:
+        return map_files(sections, portable_value)
+
+    stages = tuple(
+        replace(stage, sections=portable(stage.sections), recipes=tuple(map(portable, stage.recipes)))
+        for stage in run_file.stages
+    )
+    axes: dict[str, Any] = {}
+    for axis, choices in run_file.targets.cross.items():
+        axes[axis] = None
+        if isinstance(choices, Mapping):
+            axes[axis] = {
+                variant: {name: portable_path(value, folder) for name, value in overrides.items()}
+                for variant, overrides in choices.items()
+            }
+    return Plan(
+        name=run_file.name,
+        stages=stages,
+        seed=run_file.seed,
+        samples=run_file.samples,
+        axes=axes,
+        table_folder=portable_path(str(run_file.table.parent), folder),
+        isolation=run_file.site.isolation,
+        mpi_command=run_file.site.mpi_command,
+        scratch=run_file.site.scratch,
+        folder=folder,
+    )
 
 
 def stage_hash(stage: StagePlan) -> str:

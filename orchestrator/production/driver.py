@@ -10,23 +10,26 @@ in by the next run of the same command.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.breaker import Breaker
 from orchestrator.production.chunking import ChunkSize, split
 from orchestrator.production.engine.executors import open_executor
+from orchestrator.production.engine.lost import EngineLost, is_lost
 from orchestrator.production.engine.outcomes import outcomes
 from orchestrator.production.intake import Intake
 from orchestrator.production.ledger.ledger import Ledger
 from orchestrator.production.plan import Plan
-from orchestrator.production.records import ChunkOrder, ChunkReport, Work
+from orchestrator.production.records import ChunkOrder, ChunkReport, TaskOrder, Work
 from orchestrator.production.site import Site
 from orchestrator.production.stopping import Stopping
 from orchestrator.production.work.chunk import run_chunk
@@ -39,6 +42,8 @@ _AHEAD = 2000
 """Targets that are read from the ledger at once."""
 _COMMIT_SECONDS = 1.0
 """Journals that come in faster are committed together."""
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_MOST_ERRORS = 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Drive:
     site : Site
     run : int
         Number of this run in the ledger.
+    targets : collection of int or None
+        Numbers of the targets to work on; None for all.
+    stages : collection of str
+        Stages to work on; all if empty.
     """
 
     folder: Path
@@ -62,6 +71,12 @@ class Drive:
     plan_file: str
     site: Site
     run: int
+    targets: Collection[int] | None = None
+    stages: Collection[str] = ()
+
+    def __contains__(self, target: object) -> bool:
+        """Whether a target is to be worked on."""
+        return self.targets is None or target in self.targets
 
 
 @dataclass
@@ -118,6 +133,17 @@ def drive(setting: Drive, ledger: Ledger, stopping: Stopping, watch: Callable[[D
     return _Loop(setting, ledger, stopping, watch).run()
 
 
+class _LeftOut:
+    """Targets that are not to be handed out."""
+
+    def __init__(self, setting: Drive) -> None:
+        self.setting = setting
+        self.others: set[int] = set()
+
+    def __contains__(self, target: object) -> bool:
+        return target not in self.setting or target in self.others
+
+
 class _Loop:
     """The state of the loop: what is known of times, what is in flight."""
 
@@ -133,14 +159,13 @@ class _Loop:
         self.breaker = Breaker(setting.plan.stages)
         self.intake = Intake(ledger, setting.folder, setting.plan, self.breaker, self.driven)
         self.waiting: deque[Work] = deque()
+        self.left_out = _LeftOut(setting)
         self.numbers = itertools.count(1)
         self.n_slots = setting.site.n_slots
+        self.n_errors = 0
 
     def run(self) -> Driven:
         """See `drive`."""
-        self.intake.take_in_everything()
-        self.ledger.release_running()
-        self.watch(self.driven)
         if not self._look_ahead():
             return self.driven
         with open_executor(self.setting.site, production=self.setting.folder) as executor:
@@ -149,18 +174,22 @@ class _Loop:
         self.driven.stopped = self.stopping.reason
         return self.driven
 
-    def _one_pass(self, executor: object) -> None:
+    def _one_pass(self, executor: Executor) -> None:
         """Run until no task is ready; those that are to be tried again make further passes."""
         committed = time.monotonic()
         done = outcomes(
             executor, run_chunk, self._orders(), window=self._window, stop=self._should_stop,
             patience=self.setting.site.stop_patience,
         )  # fmt: skip
-        for order, outcome in done:
-            self._receive(order, outcome)
-            if time.monotonic() - committed > _COMMIT_SECONDS or self.intake.is_large:
-                self._commit()
-                committed = time.monotonic()
+        try:
+            for order, outcome in done:
+                self._receive(order, outcome)
+                if time.monotonic() - committed > _COMMIT_SECONDS or self.intake.is_large:
+                    self._commit()
+                    committed = time.monotonic()
+        except EngineLost:
+            self._commit()
+            raise
         self._commit()
 
     def _window(self) -> int:
@@ -171,9 +200,30 @@ class _Loop:
 
     def _look_ahead(self) -> bool:
         """Read targets that are ready; say whether there are any."""
-        if not self.waiting:
-            self.waiting.extend(self.ledger.next_work(_AHEAD, time.time(), frozenset()))
-        return bool(self.waiting)
+        while not self.waiting:
+            found = self.ledger.next_work(_AHEAD, time.time(), self.left_out)
+            if not found:
+                return False
+            for work in found:
+                tasks = self._chosen_tasks(work)
+                if tasks:
+                    self.waiting.append(replace(work, tasks=tasks))
+                else:
+                    self.left_out.others.add(work.target_id)
+        return True
+
+    def _chosen_tasks(self, work: Work) -> tuple[TaskOrder, ...]:
+        """Return the tasks to carry out: those of the chosen stages, as far as they do not wait for another one."""
+        chosen = self.setting.stages
+        if not chosen:
+            return work.tasks
+        taken: list[TaskOrder] = []
+        ready = set(work.upstream_keys)
+        for task in work.tasks:
+            if task.stage in chosen and ready.issuperset(self.setting.plan.stage(task.stage).needs):
+                taken.append(task)
+                ready.add(task.stage)
+        return tuple(taken)
 
     def _orders(self) -> Iterator[ChunkOrder]:
         """Make chunks of what is ready, as they are asked for, so that each has the size measured by then."""
@@ -196,17 +246,28 @@ class _Loop:
 
     def _receive(self, order: ChunkOrder, outcome: ChunkReport | BaseException) -> None:
         """Take note of a chunk that came back or was lost; its journal is committed with the next group."""
-        self.driven.n_chunks += 1
         if isinstance(outcome, ChunkReport):
+            self.n_errors = 0
+            self.driven.n_chunks += 1
             self.driven.seconds_in_chunks += outcome.seconds
             self.size.measured(len(order.works) - len(outcome.unfinished), outcome.seconds)
             self.intake.add(order, lost=None)
-            return
-        if isinstance(outcome, ProductionError):
-            raise outcome
-        self.driven.n_lost += 1
-        logger.warning("chunk %s is lost: %s: %s", order.chunk, type(outcome).__name__, outcome)
-        self.intake.add(order, lost=outcome)
+        elif self.stopping.reason:
+            self.intake.add(order, lost=None)  # called off: its targets are free again
+        else:
+            self.driven.n_lost += 1
+            logger.warning("chunk %s is lost: %s: %s", order.chunk, type(outcome).__name__, outcome)
+            self.intake.add(order, lost=outcome)
+            if not is_lost(outcome):
+                self._consider(outcome)
+
+    def _consider(self, outcome: BaseException) -> None:
+        """End the run if workers cannot write, or fail again and again before they have begun a target."""
+        self.n_errors += 1
+        if isinstance(outcome, OSError) and outcome.errno in _CANNOT_WRITE:
+            self.stopping.ask(f"a worker cannot write ({outcome}); make room, then the same command continues")
+        elif isinstance(outcome, ProductionError) or self.n_errors > _MOST_ERRORS:
+            self.stopping.ask(f"the workers fail: {type(outcome).__name__}: {outcome}")
 
     def _commit(self) -> None:
         self.intake.commit()

@@ -24,7 +24,7 @@ from orchestrator.production.work.journal import ColumnsFrame, read_journal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SAMPLES", "SPOOL", "Intake", "Tally"]
+__all__ = ["SAMPLES", "SPOOL", "Intake", "Tally", "sample_path"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ class Intake:
 
     def take_in_everything(self) -> None:
         """Take in what an earlier run has left in the spool, open journals of killed workers included."""
+        self.spool.mkdir(exist_ok=True)
         for path in sorted(self.spool.iterdir()):
             if path.suffix in (".journal", ".open"):
                 self._came.append(_Came(path.stem))
@@ -173,6 +174,20 @@ class Intake:
                 self.ledger.hold_stage(tripped.stage)
                 self.tally.tripped.append(str(tripped))
                 logger.error("%s", tripped)
+
+
+def sample_path(folder: Path, relative: str) -> Path | None:
+    """Return the file of samples; a journal that was committed, and not yet moved when its driver died, is there too.
+
+    Returns
+    -------
+    Path or None
+        None if it is gone.
+    """
+    path = folder / relative
+    stem = path.name.removesuffix(".journal")
+    places = (path, folder / SPOOL / path.name, folder / SPOOL / f"{stem}.open")
+    return next((place for place in places if place.is_file()), None)
 
 
 def _content(path: Path, kept: str) -> _Content:

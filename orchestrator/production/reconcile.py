@@ -1,7 +1,7 @@
 """What is current, what is stale: the identity of every result, computed anew and compared.
 
-A task is current if the key of its result is the one that its stage would have now: same options, same content of its
-input files, same upstream results, same libraries, same version. Nothing else is asked, and no time of a file decides;
+A task is current if the key of its result is the one that its stage would have now: same options, same content of
+its input files, same upstream results, same libraries, same version. Nothing else is asked, and no time of a file decides;
 times and sizes only spare the reading of files that have not been touched.
 """
 
@@ -12,16 +12,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.production.identity import input_paths, task_key
+from orchestrator.errors import ConfigError
+from orchestrator.production.identity import MISSING, input_paths, task_key
+from orchestrator.production.intake import sample_path
 from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.ledger.reading import TargetTasks
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import InputFile, State, Target
 
 __all__ = ["Checksums", "Reconciled", "expected_keys", "reconcile"]
 
 _GROUP = 5000
-MISSING = "missing"
-"""In place of the checksum of a file that is not there."""
 
 
 class Checksums:
@@ -73,16 +74,21 @@ class Reconciled:
         Stage to finished tasks that are to be done again.
     found_again : dict of str to int
         Stage to tasks whose result was there from an earlier configuration.
+    n_without_samples : int
+        Tasks that are to be done again because the file of their samples has gone.
     """
 
     n_current: int = 0
     stale: dict[str, int] = field(default_factory=dict)
     found_again: dict[str, int] = field(default_factory=dict)
+    n_without_samples: int = 0
 
     def to_text(self) -> str:
         """Return a sentence, empty if all is current."""
         parts = [f"{n} of {stage} are stale and are done again" for stage, n in self.stale.items()]
         parts += [f"{n} of {stage} were found again in the ledger" for stage, n in self.found_again.items()]
+        if self.n_without_samples:
+            parts.append(f"{self.n_without_samples} are done again because the file of their samples is gone")
         return "; ".join(parts)
 
 
@@ -110,7 +116,7 @@ def expected_keys(
     return keys
 
 
-def reconcile(plan: Plan, ledger: Ledger) -> Reconciled:
+def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     """Compare every finished task with what it would be now, and make the stale ones ready again.
 
     Parameters
@@ -118,6 +124,8 @@ def reconcile(plan: Plan, ledger: Ledger) -> Reconciled:
     plan : Plan
     ledger : Ledger
         Open for writing.
+    folder : Path
+        Folder of the production, where samples lie.
 
     Returns
     -------
@@ -125,29 +133,38 @@ def reconcile(plan: Plan, ledger: Ledger) -> Reconciled:
     """
     found = Reconciled()
     checksums = Checksums()
-    stale: list[int] = []
-    again: list[tuple[int, str]] = []
+    changed: list[tuple[int, str]] = []
     for entry in ledger.targets_with_results():
-        for task in entry.tasks.values():
-            checksums.learn(task.files)
-        keys = expected_keys(plan, entry.target, checksums)
+        keys = _keys_of(plan, entry, checksums)
         for stage, task in entry.tasks.items():
             if stage not in keys or task.state not in (State.DONE, State.FAILED) or not task.key:
                 continue
             if task.key == keys[stage]:
                 found.n_current += 1
-            elif task.state == State.DONE or task.error_class != "bad_input":
-                stale.append(task.task_id)
-                again.append((task.task_id, keys[stage]))
+            else:
+                changed.append((task.task_id, keys[stage]))
                 found.stale[stage] = found.stale.get(stage, 0) + 1
         checksums.forget()
-    _apply(ledger, stale, again, found)
+    ledger.make_stale([task_id for task_id, _ in changed], "its options, data or upstream results have changed")
+    for stage, n in ledger.point_to_existing(changed).items():
+        found.found_again[stage] = n
+        found.stale[stage] -= n
+    found.stale = {stage: n for stage, n in found.stale.items() if n}
+    found.n_without_samples = _without_samples(ledger, folder)
     return found
 
 
-def _apply(ledger: Ledger, stale: list[int], again: list[tuple[int, str]], found: Reconciled) -> None:
-    ledger.make_stale(stale)
-    for stage, n in ledger.point_to_existing(again).items():
-        found.found_again[stage] = n
-        found.stale[stage] = found.stale.get(stage, 0) - n
-    found.stale = {stage: n for stage, n in found.stale.items() if n}
+def _keys_of(plan: Plan, entry: TargetTasks, checksums: Checksums) -> dict[str, str]:
+    """Return the keys that the tasks of a target would have; none for one whose row lacks what a stage needs."""
+    for task in entry.tasks.values():
+        checksums.learn(task.files)
+    try:
+        return expected_keys(plan, entry.target, checksums)
+    except ConfigError:
+        return {}  # its stages say so when they are run
+
+
+def _without_samples(ledger: Ledger, folder: Path) -> int:
+    """Let tasks be done again whose samples have gone, and return how many."""
+    gone = [path for path in ledger.sample_files() if sample_path(folder, path) is None]
+    return ledger.make_stale(ledger.tasks_with_samples_in(gone), "the file of its samples is gone") if gone else 0

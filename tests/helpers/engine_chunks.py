@@ -16,7 +16,17 @@ import psutil
 from orchestrator.production.engine.lost import is_lost
 from orchestrator.production.engine.outcomes import outcomes
 
-__all__ = ["Chunk", "append", "execute", "executions", "finish", "kill_worker_once", "marked_processes", "no_op"]
+__all__ = [
+    "Chunk",
+    "always_kill_worker",
+    "append",
+    "execute",
+    "executions",
+    "finish",
+    "kill_worker_once",
+    "marked_processes",
+    "no_op",
+]
 
 MARK = "ORCHESTRATOR_TEST_MARK"
 
@@ -48,6 +58,12 @@ def kill_worker_once(chunk: Chunk) -> int:
         append(Path(chunk.folder) / "executions.txt", f"{chunk.number} {os.getpid()}")
         os.kill(os.getpid(), signal.SIGKILL)
     return execute(chunk)
+
+
+def always_kill_worker(chunk: Chunk) -> int:
+    """Kill the worker."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return chunk.number
 
 
 def no_op(chunk: int) -> int:

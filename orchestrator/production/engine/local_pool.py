@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -57,6 +58,17 @@ class LocalPool(Executor):
         self._in_flight.add(future)
         future.add_done_callback(self._note)
         return future
+
+    def fault(self) -> str:
+        """Let the pool look after its processes; no loss of them is a fault of the engine.
+
+        The thread that watches the processes does not know of one that was started after it began to wait, until
+        something wakes it (CPython 3.11 to 3.13): its death would go unnoticed while the others are busy.
+        """
+        if self._in_flight:
+            with suppress(BrokenProcessPool):
+                self._pool.submit(os.getpid).cancel()
+        return ""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the pool; with `cancel_futures`, workers that are busy are ended."""

@@ -24,6 +24,7 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     helpers = str(Path(engine_chunks.__file__).parent)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [helpers, os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv(MARK, str(folder))
+    monkeypatch.setenv("SPT_NOENV", "1")  # Parsl's processes write their titles over their environment otherwise
     yield folder
     wait_until(lambda: not marked_processes(str(folder)), _GONE_SECONDS, "no process left")
 

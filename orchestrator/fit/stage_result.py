@@ -126,7 +126,7 @@ def stage_result(stage: Stage, run: RunRecord, handover: Handover) -> StageResul
     if not chain.finite.any():
         write_failure(stage.paths, FAILED)
         return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
-    summary = summarize_results(chain, peak=_earlier_peak(stage.paths, stage.samplers))
+    summary = summarize_results(chain, optimum=_optimum(stage.paths, stage.samplers))
     flags = summary.flags + _module_flags(chain)
     record = {**summary.to_dict(), "flags": list(flags)}
     write_atomically(stage.paths.best_fit, json.dumps(record, indent=1) + "\n")
@@ -136,14 +136,13 @@ def stage_result(stage: Stage, run: RunRecord, handover: Handover) -> StageResul
     return result
 
 
-def _earlier_peak(paths: StagePaths, samplers: Sequence[str]) -> float | None:
-    """Return the highest ln posterior that an optimiser of the stage found before the last sampler."""
-    found = []
-    for sampler in set(samplers[:-1]) & OPTIMISERS:
-        with contextlib.suppress(ChainError):
-            earlier = read_chain(paths.intermediate_chain(sampler))
-            found += earlier.log_posterior[earlier.finite].tolist()
-    return max(found, default=None)
+def _optimum(paths: StagePaths, samplers: Sequence[str]) -> Chain | None:
+    """Return what the last optimiser of the stage found before its last sampler."""
+    for sampler in reversed(samplers[:-1]):
+        if sampler in OPTIMISERS:
+            with contextlib.suppress(ChainError):
+                return read_chain(paths.intermediate_chain(sampler))
+    return None
 
 
 def _module_flags(chain: Chain) -> tuple[str, ...]:
@@ -194,7 +193,7 @@ def load_run(path: str | Path) -> StageResult:
     handover = _read_handover(paths)
     if not chain.finite.any():
         return StageResult(stage, run, chain, None, None, handover, _module_flags(chain))
-    summary = summarize_results(chain, peak=_earlier_peak(paths, samplers))
+    summary = summarize_results(chain, optimum=_optimum(paths, samplers))
     products = read_products(paths)
     figures = {name: paths.figure(name) for name in names if paths.figure(name).is_file()} | products.figures
     flags = summary.flags + _module_flags(chain)

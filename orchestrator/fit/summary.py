@@ -226,15 +226,15 @@ def plain(value: Any) -> Any:
     return value
 
 
-def summarize_results(results: Any, *, peak: float | None = None) -> ResultsSummary:
+def summarize_results(results: Any, *, optimum: Chain | None = None) -> ResultsSummary:
     """Summarise a chain.
 
     Parameters
     ----------
     results : Chain, Reader, StageResult, str or Path
         A chain, anything with an attribute ``chain``, or the path of a results file.
-    peak : float, optional
-        Highest ln posterior that an optimiser found; a chain far below it has not converged.
+    optimum : Chain, optional
+        What an optimiser found of the same posterior; samples that miss its peaks have not converged.
 
     Returns
     -------
@@ -261,7 +261,7 @@ def summarize_results(results: Any, *, peak: float | None = None) -> ResultsSumm
     moments = posterior_moments(chain, used)
     parameters = _parameter_summaries(chain, best, moments)
     bounds = [p.key for p in parameters if p.at_bound]
-    verdict = judge(Evidence(chain, state, bounds, peak))
+    verdict = judge(Evidence(chain, state, bounds, optimum))
     n_tried, n_good = evaluations(chain)
     return ResultsSummary(
         parameters=parameters,

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.fit.chain import Chain
 from orchestrator.fit.convergence import LENGTH_IN_AUTOCORRELATION_TIMES, Convergence
 
-__all__ = ["FAILED", "OK", "Evidence", "Verdict", "VerdictWord", "evaluations", "judge", "rhat_limit"]
+__all__ = ["FAILED", "OK", "Evidence", "Verdict", "VerdictWord", "evaluations", "judge", "one_start", "rhat_limit"]
 
 VerdictWord = Literal["ok", "not_converged", "at_bound", "failed"]
 
@@ -29,6 +30,13 @@ DEFICIT_OFFSET = 20.0
 """The mean of ln posterior lies n_parameters / 2 below its maximum if the posterior is Gaussian. More than
 `DEFICIT_FACTOR` times that plus `DEFICIT_OFFSET` is no posterior that the chain explores: heavy tails, a funnel and
 modes of unequal width stay below."""
+DISPERSED = 1.2
+"""Walkers that begin spread over this many times the posterior's width have looked beyond it."""
+COMPARABLE = 5.0
+"""Peaks lower than the highest by more than this in ln posterior hold too little to be missed."""
+BEYOND_ALL_SAMPLES = 2.0
+"""A peak with this many times the squared distance of the farthest sample has none near it; the corner of a flat
+posterior has less."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +76,21 @@ class Evidence:
         Of that chain.
     at_bound : sequence of str
         Parameters whose best fit lies at a limit.
-    peak : float or None
-        Highest ln posterior that an earlier sampler of the stage found.
+    optimum : Chain or None
+        Of an optimiser that ran before on the same posterior, one row per peak that it found.
     """
 
     chain: Chain
     state: Convergence
     at_bound: Sequence[str] = ()
-    peak: float | None = None
+    optimum: Chain | None = None
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Rows after the burn-in that have a posterior, shape (n_rows,)."""
+        kept = self.chain.finite & (self.chain.weights > 0)
+        kept[: self.state.burn_in * max(1, self.chain.n_walkers)] = False
+        return kept
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -90,6 +105,10 @@ def judge(evidence: Evidence) -> Verdict:
             reason = rule(evidence)
             if reason:
                 return Verdict(word, reason)
+    if one_start(evidence):
+        return Verdict("ok", f"{OK.reason} All walkers began in one place, so other modes were not looked for.")
+    if not evidence.chain.is_sampled:
+        return Verdict("ok", "A best fit alone: no posterior was sampled.")
     return OK
 
 
@@ -148,14 +167,13 @@ def _enough_steps(state: Convergence) -> int:
 
 
 def _far_below_the_peak(evidence: Evidence) -> str:
-    chain, state = evidence.chain, evidence.state
+    chain = evidence.chain
     if not chain.is_markov_chain:
         return ""
-    kept = chain.log_posterior[state.burn_in * max(1, chain.n_walkers) :]
-    kept = kept[np.isfinite(kept)]
+    kept = chain.log_posterior[evidence.kept]
     if not len(kept):
         return ""
-    peak = max(float(np.max(chain.log_posterior[chain.finite])), -np.inf if evidence.peak is None else evidence.peak)
+    peak = max(_highest(chain), -np.inf if evidence.optimum is None else _highest(evidence.optimum))
     expected = 0.5 * len(chain.parameters)
     deficit = peak - float(kept.mean())
     if deficit <= DEFICIT_FACTOR * expected + DEFICIT_OFFSET:
@@ -164,6 +182,70 @@ def _far_below_the_peak(evidence: Evidence) -> str:
         f"The samples lie on average {deficit:.3g} in ln posterior below the highest point found; a posterior of "
         f"{len(chain.parameters)} parameters expects about {expected:.3g}: the walkers have not found the mode."
     )
+
+
+def _mode_without_samples(evidence: Evidence) -> str:
+    """Compare with the peaks that a search from several starts found: what no walker has seen, no chain tells."""
+    chain, optimum = evidence.chain, evidence.optimum
+    if optimum is None or optimum.parameters != chain.parameters or not chain.is_sampled:
+        return ""
+    kept = chain.samples[evidence.kept]
+    high = optimum.log_posterior > _highest(optimum) - COMPARABLE
+    if len(kept) <= 2 * kept.shape[1] or not high.any():
+        return ""
+    weights = chain.weights[evidence.kept]
+    mean = np.average(kept, axis=0, weights=weights)
+    precision = np.linalg.pinv(np.atleast_2d(np.cov(kept, rowvar=False, aweights=weights)), hermitian=True)
+
+    def distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("ij,jk,ik->i", points - mean, precision, points - mean))
+
+    far = distance(optimum.samples[high])
+    if far.max() < 4 * kept.shape[1]:
+        return ""
+    n_missed = np.count_nonzero(far > BEYOND_ALL_SAMPLES * distance(kept).max())
+    if not n_missed:
+        return ""
+    return (
+        f"{n_missed} of the {len(far)} peaks of comparable height that the optimiser found hold no sample; the "
+        f"farthest lies {np.sqrt(far.max()):.0f} standard deviations from the samples' mean."
+    )
+
+
+def _highest(chain: Chain) -> float:
+    return float(np.max(chain.log_posterior, where=chain.finite, initial=-np.inf))
+
+
+def _one_chain(evidence: Evidence) -> str:
+    if not evidence.chain.is_markov_chain or evidence.chain.n_walkers > 1 or _looked_elsewhere(evidence.optimum):
+        return ""
+    return (
+        "One chain cannot tell whether it has found every mode: run several (n_cores > 1), or our optimiser with "
+        "several starts before it (sampler = maxlike metropolis)."
+    )
+
+
+def _looked_elsewhere(optimum: Chain | None) -> bool:
+    """Whether an optimiser has started from more than one place."""
+    if optimum is None:
+        return False
+    options = optimum.metadata
+    return any(float(options.get(key, "0")) > least for key, least in (("starts", 0), ("repeats", 1)))
+
+
+def one_start(evidence: Evidence) -> bool:
+    """Say whether all walkers of an ensemble began in one place and nothing has looked for modes elsewhere.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    """
+    chain = evidence.chain
+    if not chain.is_markov_chain or chain.n_walkers < 2 or _looked_elsewhere(evidence.optimum):
+        return False
+    with np.errstate(invalid="ignore"):
+        spread = chain.samples[: chain.n_walkers].std(axis=0) / chain.samples[evidence.kept].std(axis=0)
+    return bool(np.all(spread < DISPERSED))
 
 
 def _walkers_disagree(evidence: Evidence) -> str:
@@ -214,10 +296,12 @@ _RULES: tuple[tuple[VerdictWord, tuple[Rule, ...]], ...] = (
             _stopped_early,
             _walkers_without_posterior,
             _far_below_the_peak,
+            _mode_without_samples,
             _stuck_walkers,
             _too_short,
             _walkers_disagree,
             _few_samples,
+            _one_chain,
         ),
     ),
     ("at_bound", (_at_bound,)),

@@ -85,9 +85,9 @@ def _stage(
             found = "comes later" if need in every and need != name else "is no stage"
             hint = "" if need in every else nearest_known(need, earlier)
             faults.append(f"{place}: needs {need!r}, which {found}{hint}; order is the order of execution")
-    known = {*sections, *ALWAYS}
+    known = {*sections, *ALWAYS, *_samplers(sections)}
     for number, recipe in enumerate(entries.recipes, 1):
-        samplers = str(recipe.get("runtime", {}).get("sampler", "")).replace(",", " ").split()
+        samplers = _samplers(recipe)
         for section in recipe:
             if section not in known and section not in samplers:
                 faults.append(f"{place}: recipe {number} has a section {section!r} that the stage has not"
@@ -104,6 +104,10 @@ def _stage(
         dict(entries.retries),
         entries.max_failed,
     )
+
+
+def _samplers(sections: Mapping[str, Any]) -> list[str]:
+    return str(sections.get("runtime", {}).get("sampler", "")).replace(",", " ").split()
 
 
 def _fit(place: str, own: Mapping[str, Any], faults: list[str]) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,8 @@ def a_function(name, stage="first", **changes):
 def a_fit(stage="fit", sampler="emcee", *, module=None, **changes):
     """A fit of the toy module, a Gaussian in two dimensions."""
     settings = {"maxlike": {"tolerance": 1e-4}, "emcee": {"walkers": 16, "samples": 40, "nsteps": 20}}
-    own = {"file": str(TOY), "parameters": "toy/a toy/b", "centre": [2.0, -3.0], "sigma": [0.5, 0.1], **(module or {})}
+    toy = {"file": str(TOY), "parameters": "toy/a toy/b", "centre": [2.0, -3.0], "sigma": [0.5, 0.1]}
+    own = {**toy, **(module or {})}
     sections = {
         "runtime": {"sampler": sampler},
         **{word: settings[word] for word in sampler.split() if word in settings},

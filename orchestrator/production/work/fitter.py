@@ -58,6 +58,7 @@ def _serve(channel: object) -> None:
     first = channel.receive()
     assert first is not None
     order, _ = first
+    sys.path += [folder for folder in order["path"] if folder not in sys.path]  # functions that the worker can import
     production = Path(order["production"])
     setting = Setting(read_plan(production, order["plan"]), production, Path(order["scratch"]))
     if any(stage.kind == "fit" for stage in setting.plan.stages):

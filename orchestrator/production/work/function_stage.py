@@ -119,14 +119,13 @@ def _add(row: Row, name: str, given: Any, call: str) -> None:
         msg = f"{call} returned a column {name!r}: {why}"
         raise ConfigError(msg)
     column = given if isinstance(given, Value) else _as_value(given)
-    value = plain_number(column.value)
     if name in _COMMON:
-        row.values[name] = str(value)
+        row.values[name] = str(column.value)
         return
     kind = column.kind or _KINDS.get(_plain_type(column.value), "")
     if kind:
-        row.add(name, value, kind, column.unit, column.description, column.group)
-    elif value is not None:
+        row.add(name, plain_number(column.value), kind, column.unit, column.description, column.group)
+    elif column.value is not None:
         msg = f"{call} returned {type(given).__name__} for {name!r}; expected a number, a text, yes or no, or None"
         raise ConfigError(msg)
 

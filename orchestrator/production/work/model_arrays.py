@@ -37,13 +37,13 @@ def model_arrays(module: Any, block: Any) -> Arrays:
     Returns
     -------
     dict of str to ndarray
-        Fluxes in single precision. Empty for a module that has no model to show.
+        In single precision. Empty for a module that has no model to show.
     """
     for name, reader in _readers().items():
         if any(base.__name__ == name for base in type(module).__mro__):
-            return {key: _compact(key, array) for key, array in reader(module, block).items()}
+            return {key: _compact(array) for key, array in reader(module, block).items()}
     if callable(getattr(module, "make_observable", None)):
-        return {"model": _compact("model", np.asarray(module.make_observable(block)))}
+        return {"model": _compact(np.asarray(module.make_observable(block)))}
     return {}
 
 
@@ -58,9 +58,9 @@ def _readers() -> dict[str, Callable[[Any, Any], Arrays]]:
     }
 
 
-def _compact(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers in single precision where their size allows it; wavelengths stay as they are."""
-    if array.dtype != np.float64 or name == "wavelength":
+def _compact(array: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers in single precision where their size allows it: 0.02 km/s in a wavelength."""
+    if array.dtype != np.float64:
         return array
     size = np.abs(array[np.isfinite(array) & (array != 0)])
     fits = size.size == 0 or (size.min() > _SMALL and size.max() < _LARGE)

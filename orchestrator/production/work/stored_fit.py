@@ -36,6 +36,7 @@ DOCUMENTS = "documents"
 _FILES = ("config", "handover", "best_fit", "products")
 _BANDS = tuple(entry.name for entry in fields(Bands))
 _QUANTITIES = ("rate", "mass_fraction", "log10_metallicity")
+_HISTORY_ARRAYS = ("edges", "bands")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class StoredFit:
     derived : Mapping or None
         Fields of `DerivedParameters`.
     history : Mapping or None
-        Fields of `FormationHistoryBands`, its bands as arrays of shape (6, n_steps).
+        Fields of `FormationHistoryBands` that are no arrays; ``edges``, the lookback times between its steps, shape
+        (n_steps + 1,); and ``bands`` in single precision, shape (3, 6, n_steps).
     """
 
     stage: str
@@ -94,9 +96,10 @@ class StoredFit:
         """The reconstructed star-formation history; None where there is none."""
         if self.history is None:
             return None
-        bands = {name: Bands(*np.asarray(self.history[name], dtype=float)) for name in _QUANTITIES}
-        steps = {name: np.asarray(self.history[name]) for name in ("lookback_start", "lookback_end")}
-        return FormationHistoryBands(**{**self.history, **steps, **bands})
+        entries = dict(self.history)
+        edges, stored = np.asarray(entries.pop("edges")), np.asarray(entries.pop("bands"), dtype=float)
+        entries |= {name: Bands(*values) for name, values in zip(_QUANTITIES, stored, strict=True)}
+        return FormationHistoryBands(lookback_start=edges[1:], lookback_end=edges[:-1], **entries)
 
     def write_directory(self, path: str | Path) -> Path:
         """Write the files of the stage into a folder, and return the results file.
@@ -138,9 +141,8 @@ class StoredFit:
             "derived": self.derived,
         }
         if self.history is not None:
-            numbers = ("lookback_start", "lookback_end", *_QUANTITIES)
-            arrays |= {f"history/{name}": np.asarray(self.history[name]) for name in numbers}
-            text["history"] = {key: value for key, value in self.history.items() if key not in numbers}
+            arrays |= {f"history/{name}": np.asarray(self.history[name]) for name in _HISTORY_ARRAYS}
+            text["history"] = {key: value for key, value in self.history.items() if key not in _HISTORY_ARRAYS}
         for module, found in self.models.items():
             arrays |= {f"models/{module}/{name}": array for name, array in found.items()}
         arrays[DOCUMENTS] = np.frombuffer(zlib.compress(json.dumps(text).encode(), 1), dtype=np.uint8)
@@ -227,12 +229,14 @@ def stored_fit(
 
 def history_entries(history: FormationHistoryBands) -> dict[str, Any]:
     """Return a history as `StoredFit` holds it."""
-    found = {entry.name: getattr(history, entry.name) for entry in fields(history)}
-    for name in _QUANTITIES:
-        bands: Bands = found[name]
-        found[name] = np.array([getattr(bands, band) for band in _BANDS], dtype=np.float32)
-    found["meta"] = dict(history.meta)
-    return found
+    bands = [[getattr(getattr(history, name), band) for band in _BANDS] for name in _QUANTITIES]
+    return {
+        "edges": np.concatenate([history.lookback_end[:1], history.lookback_start]),
+        "bands": np.array(bands, dtype=np.float32),
+        "rate_unit": history.rate_unit,
+        "n_samples": history.n_samples,
+        "meta": dict(history.meta),
+    }
 
 
 def without_nan(derived: dict[str, Any]) -> dict[str, Any]:

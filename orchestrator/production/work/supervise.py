@@ -255,7 +255,7 @@ class Supervisor:
         self._n_fits = self._first_memory = self._last_memory = 0
         self._out_of_memory_kills = _out_of_memory_kills()
         try:
-            self._channel.send(self.order)
+            self._channel.send({**self.order, "path": [folder for folder in sys.path if folder]})
             if self._channel.receive(_IMPORT_SECONDS) is None:
                 raise ChannelClosedError
         except ChannelClosedError as error:

@@ -110,7 +110,8 @@ class PostgresServer:
         end = time.monotonic() + _PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text()[-2000:]}")
+                msg = f"PostgreSQL does not start:\n{(self.folder / 'log').read_text()[-2000:]}"
+                raise RuntimeError(msg)
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -157,11 +158,9 @@ class PostgresServer:
 
     def execute(self, sql: str) -> str:
         """Run a statement with psql and return what it prints."""
-        done = subprocess.run(
-            [str(self.programs["psql"]), "-h", str(self.folder), "-p", str(self.port), "-U", "tester", "-d", "postgres"]
-            + ["-v", "ON_ERROR_STOP=1", "-X", "-A", "-t", "-q", "-c", sql],
-            capture_output=True, text=True, check=False, timeout=_PATIENCE,
-        )  # fmt: skip
+        command = [str(self.programs["psql"]), "-h", str(self.folder), "-p", str(self.port), "-U", "tester"]
+        command += ["-d", "postgres", "-v", "ON_ERROR_STOP=1", "-X", "-A", "-t", "-q", "-c", sql]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout.strip()
@@ -179,7 +178,8 @@ class PostgresServer:
             env={**os.environ, "HOME": str(self.folder), "USER": self.user or getpass.getuser()},
         )  # fmt: skip
         if done.returncode:
-            raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+            msg = f"{command[0]} failed:\n{done.stdout}{done.stderr}"
+            raise RuntimeError(msg)
 
 
 def _group(user: str | None) -> int | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.columns import Column
@@ -279,10 +279,8 @@ def _upsert(
     connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], kept: frozenset[str]
 ) -> None:
     """Insert rows; where the primary key is there already, renew the others' columns but those that are kept."""
-    if connection.dialect.name == "sqlite":
-        insert: sqlite.Insert | postgresql.Insert = sqlite.insert(table)
-    else:
-        insert = postgresql.insert(table)
+    # Both dialects say it alike; each is imported only if it is used.
+    insert: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)
     renewed = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept}
     statement = insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=renewed)
     connection.execute(statement, rows)

@@ -246,6 +246,7 @@ def _sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             # What the ledger has taken in must survive a power cut: its journals leave the spool.
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA analysis_limit = 1000")
         connection.execute("PRAGMA cache_size = -65536")
     except sqlite3.Error:
         connection.close()

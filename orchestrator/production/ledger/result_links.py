@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator.production.ledger.result_tables import declared_columns
 from orchestrator.production.ledger.schema import result_table, sample_file
 from orchestrator.production.ledger.states import pages
 
-__all__ = ["file_ids", "joined", "repack", "sample_references", "split"]
+__all__ = ["file_ids", "joined", "repack", "sample_references", "split", "upstream_rows"]
 
 
 def split(reference: str) -> tuple[str, str]:
@@ -77,6 +78,32 @@ def sample_references(
             for number, key, entry, path in rows:
                 if wanted[number] == key:
                     found[stage, number] = joined(path, entry)
+    return found
+
+
+def upstream_rows(connection: sa.Connection, stage: str, keys: Mapping[int, str]) -> dict[int, dict[str, Any]]:
+    """Return the declared columns of results of a stage.
+
+    Parameters
+    ----------
+    connection : Connection
+    stage : str
+    keys : Mapping of int to str
+        Target to the key of its result.
+    """
+    columns = declared_columns(connection, stage)
+    table = result_table(stage, columns)
+    names = [column.name for column in columns]
+    found = {}
+    for page in pages(keys):
+        rows = connection.execute(
+            sa.select(table.c.target_id, table.c.key, *[table.c[name] for name in names]).where(
+                table.c.target_id.in_(page)
+            )
+        )
+        for number, key, *values in rows:
+            if keys[number] == key:
+                found[number] = dict(zip(names, values, strict=True))
     return found
 
 

@@ -12,6 +12,7 @@ a look-up with every row.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -227,6 +228,12 @@ def result_table(stage_name: str, columns: Iterable[Column]) -> sa.Table:
     columns : iterable of Column
         Declared columns, the common ones included.
     """
+    return _made(stage_name, tuple(columns))
+
+
+@lru_cache(maxsize=200)
+def _made(stage_name: str, columns: tuple[Column, ...]) -> sa.Table:
+    """Make a table once: SQLAlchemy compiles a statement anew for every new table."""
     declared = [sa.Column(column.name, COLUMN_TYPES[column.kind], comment=_comment(column)) for column in columns]
     return sa.Table(f"result_{stage_name}", sa.MetaData(), *_own_columns(), *declared)
 

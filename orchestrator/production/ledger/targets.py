@@ -78,7 +78,15 @@ def add_targets(
         start.n_new += new
         start.n_same += n_same
         start.changed |= changed
+    if start.n_new:
+        write(measure)
     return AddedTargets(start.n_new, len(start.changed), start.n_same, tuple(sorted(start.changed)))
+
+
+def measure(connection: sa.Connection) -> None:
+    """Let the database look at its tables, so that it knows which index to use."""
+    connection.exec_driver_sql("ANALYZE task")
+    connection.exec_driver_sql("ANALYZE target")
 
 
 def _start(connection: sa.Connection) -> _Pass:

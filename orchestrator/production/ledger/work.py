@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.production.ledger.result_links import sample_references
+from orchestrator.production.ledger.result_links import sample_references, upstream_rows
 from orchestrator.production.ledger.schema import attempt, literal, target, task
 from orchestrator.production.ledger.states import Graph, pages, settle
 from orchestrator.production.records import State, Target, TaskOrder, Work
@@ -81,10 +81,11 @@ def _works(connection: sa.Connection, graph: Graph, target_ids: list[int], now: 
         .where(target.c.target_id.in_(target_ids))
         .order_by(target.c.target_id)
     )
+    orders_of = {number: _orders(graph, rows, now) for number, rows in tasks.items()}
+    columns_of = _upstream_columns(connection, graph, tasks, orders_of)
     works = []
     for number, name, values, overrides in targets:
-        rows = tasks[number]
-        orders = _orders(graph, rows, now)
+        rows, orders = tasks[number], orders_of[number]
         if orders:
             works.append(
                 Work(
@@ -94,9 +95,29 @@ def _works(connection: sa.Connection, graph: Graph, target_ids: list[int], now: 
                     upstream={stage: samples[stage, number] for stage in graph.stages if (stage, number) in samples},
                     upstream_keys={stage: rows[stage].key for stage in graph.stages if _is_done(rows, stage)},
                     alone=any(rows[order.stage].alone for order in orders),
+                    upstream_columns=columns_of.get(number, {}),
                 )
             )
     return works
+
+
+def _upstream_columns(
+    connection: sa.Connection,
+    graph: Graph,
+    tasks: Mapping[int, Mapping[str, Any]],
+    orders: Mapping[int, Sequence[TaskOrder]],
+) -> dict[int, dict[str, dict[str, Any]]]:
+    """Return the rows of finished stages that a stage to be carried out needs."""
+    keys: dict[str, dict[int, str]] = {}
+    for number, rows in tasks.items():
+        for stage in {name for order in orders[number] for name in graph.needs[order.stage]}:
+            if _is_done(rows, stage):
+                keys.setdefault(stage, {})[number] = rows[stage].key
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for stage, wanted in keys.items():
+        for number, row in upstream_rows(connection, stage, wanted).items():
+            found.setdefault(number, {})[stage] = row
+    return found
 
 
 def _is_done(rows: Mapping[str, Any], stage: str) -> bool:

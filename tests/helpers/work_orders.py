@@ -114,3 +114,8 @@ def misbehave(target, options, upstream):
         Path(options["file"]).write_text(str(os.getpid()))
         time.sleep(60)
     return {"process": os.getpid()}
+
+
+def rest(target, options, upstream):
+    time.sleep(options["seconds"])
+    return {"rested": options["seconds"]}

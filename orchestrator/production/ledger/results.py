@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.production.columns import Column
+from orchestrator.production.columns import COMMON_COLUMNS, Column
 from orchestrator.production.ledger.database import Database
 from orchestrator.production.ledger.reading import known_columns, target_pages
 from orchestrator.production.ledger.result_links import joined
@@ -39,7 +39,7 @@ class Results:
     ----------
     stage : str
     columns : tuple of Column
-        ``target`` first, then those of the stage, then the ledger's own.
+        ``target`` first, then those of the stage, those that every result has, and the ledger's own.
     batches : iterator of list of (int, tuple)
         Number of the target and values in the order of `columns`, None where missing; read as it is needed, in the
         order of the targets, all results of a target in one batch.
@@ -75,7 +75,9 @@ def read_results(database: Database, stage: str, selection: Selection, *, histor
     asked = Selection(selection.targets, (stage,), (str(State.DONE),), selection.where, selection.limit)
     with database.reading() as connection:
         known = known_columns(connection)
-        columns = declared_columns(connection, stage)
+        declared = declared_columns(connection, stage)
+    common = {column.name for column in COMMON_COLUMNS}
+    columns = tuple(sorted(declared, key=lambda column: column.name in common))
     chosen = target_condition(asked, known, target.c.target_id)
     table = result_table(stage, columns)
     own = [table.c[name] for name in ("key", "created", "modified", "run_id", "attempt")]

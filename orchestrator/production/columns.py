@@ -103,7 +103,7 @@ COMMON_COLUMNS = (
     Column("seed", "int", "", "seed of the random numbers", "Provenance"),
     Column("version", "text", "", "version of the package that made it", "Provenance"),
     Column("seconds", "float", "s", "wall time of the stage itself", "Provenance"),
-    Column("overhead_seconds", "float", "s", "wall time of the target around its stages, shared equally", "Provenance"),
+    Column("overhead_seconds", "float", "s", "wall time around the stages, in equal shares", "Provenance"),
     Column("cpu_seconds", "float", "s", "processor time of the stage", "Provenance"),
     Column("peak_memory", "float", "Mbyte", "largest memory of the process up to the end of the stage", "Provenance"),
 )

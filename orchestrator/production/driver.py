@@ -11,7 +11,6 @@ in by the next run of the same command.
 from __future__ import annotations
 
 import errno
-import itertools
 import logging
 import time
 from collections import deque
@@ -28,6 +27,7 @@ from orchestrator.production.engine.lost import EngineLost, is_lost
 from orchestrator.production.engine.outcomes import outcomes
 from orchestrator.production.intake import Intake
 from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.packing import Packer, remove_unreferenced
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import ChunkOrder, ChunkReport, TaskOrder, Work
 from orchestrator.production.site import Site
@@ -154,31 +154,40 @@ class _Loop:
         self.ledger = ledger
         self.stopping = stopping
         self.watch = watch
+        self.executor: Executor
         self.driven = Driven()
         self.size = ChunkSize(setting.site.chunk_seconds, setting.site.fixed_chunk)
         self.breaker = Breaker(setting.plan.stages)
         self.intake = Intake(ledger, setting.folder, setting.plan, self.breaker, self.driven)
+        self.packer = Packer(setting.folder, ledger)
         self.waiting: deque[Work] = deque()
+        self.in_flight: set[int] = set()
+        self.handed_out = 0
+        for journal in remove_unreferenced(setting.folder, ledger):
+            self.packer.add(journal, 1)
         self.left_out = _LeftOut(setting)
-        self.numbers = itertools.count(1)
         self.n_slots = setting.site.n_slots
         self.n_errors = 0
 
     def run(self) -> Driven:
         """See `drive`."""
-        if not self._look_ahead():
-            return self.driven
-        with open_executor(self.setting.site, production=self.setting.folder) as executor:
-            while self._look_ahead() and not self.stopping.reason:
-                self._one_pass(executor)
+        if self._look_ahead():
+            self._run_passes()
+        if not self.stopping.reason:
+            self.packer.close()
         self.driven.stopped = self.stopping.reason
         return self.driven
 
-    def _one_pass(self, executor: Executor) -> None:
+    def _run_passes(self) -> None:
+        with open_executor(self.setting.site, production=self.setting.folder) as self.executor:
+            while self._look_ahead() and not self.stopping.reason:
+                self._one_pass()
+
+    def _one_pass(self) -> None:
         """Run until no task is ready; those that are to be tried again make further passes."""
         committed = time.monotonic()
         done = outcomes(
-            executor, run_chunk, self._orders(), window=self._window, stop=self._should_stop,
+            self.executor, run_chunk, self._orders(), window=self._window, stop=self._should_stop,
             patience=self.setting.site.stop_patience,
         )  # fmt: skip
         try:
@@ -234,8 +243,10 @@ class _Loop:
                 size = self.size.next(len(self.waiting), self.n_slots)
                 works = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
             for chunk in split(works, len(works)):
+                self.handed_out += 1
+                self.in_flight.add(self.handed_out)
                 order = ChunkOrder(
-                    chunk=f"{self.setting.run:04d}-{next(self.numbers):07d}",
+                    chunk=f"{self.setting.run:04d}-{self.handed_out:07d}",
                     production=str(self.setting.folder),
                     plan=self.setting.plan_file,
                     works=chunk,
@@ -246,6 +257,7 @@ class _Loop:
 
     def _receive(self, order: ChunkOrder, outcome: ChunkReport | BaseException) -> None:
         """Take note of a chunk that came back or was lost; its journal is committed with the next group."""
+        self.in_flight.discard(int(order.chunk.rpartition("-")[2]))
         if isinstance(outcome, ChunkReport):
             self.n_errors = 0
             self.driven.n_chunks += 1
@@ -271,4 +283,7 @@ class _Loop:
 
     def _commit(self) -> None:
         self.intake.commit()
+        while self.intake.kept:
+            self.packer.add(*self.intake.kept.popitem())
+        self.packer.step(self.executor, self.handed_out, self.in_flight)
         self.watch(self.driven)

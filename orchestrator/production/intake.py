@@ -72,6 +72,11 @@ class Intake:
     breaker : Breaker
     tally : Tally
         Counts are added here.
+
+    Attributes
+    ----------
+    kept : dict of str to int
+        Journals with samples, relative to the production, and the number of their fits; for those who pack.
     """
 
     def __init__(self, ledger: Ledger, folder: Path, plan: Plan, breaker: Breaker, tally: Tally) -> None:
@@ -82,6 +87,7 @@ class Intake:
         self.breaker = breaker
         self.tally = tally
         self._came: list[_Came] = []
+        self.kept: dict[str, int] = {}
 
     @property
     def is_large(self) -> bool:
@@ -107,7 +113,7 @@ class Intake:
         if not self._came:
             return
         came = self._came
-        paths: dict[Path, bool] = {}
+        paths: dict[Path, int] = {}
         verdicts: list[tuple[TaskRecord, Decision]] = []
         unfinished: list[int] = []
         for one in came:
@@ -117,14 +123,14 @@ class Intake:
                 content = _content(path, f"{SAMPLES}/{one.chunk}.journal")
                 for stage, columns in content.columns.items():
                     self.ledger.ensure_columns(stage, list(columns.values()))
-                paths[path] = any(record.samples for record in content.records)
+                paths[path] = sum(bool(record.samples) for record in content.records)
             records, released = _with_lost(one, content.records)
             verdicts += self._decided(records)
             unfinished += released
         self._write(verdicts)
         self.ledger.release(unfinished)
-        for path, has_samples in paths.items():
-            self._keep(path, has_samples)
+        for path, n_samples in paths.items():
+            self._keep(path, n_samples)
         self._came = []
         self._see(verdicts)
 
@@ -135,11 +141,12 @@ class Intake:
                 return path
         return None
 
-    def _keep(self, path: Path, has_samples: bool) -> None:
+    def _keep(self, path: Path, n_samples: int) -> None:
         """Move a committed journal to the samples; one without any goes."""
-        if has_samples:
+        if n_samples:
             self.samples.mkdir(exist_ok=True)
             os.replace(path, self.samples / f"{path.stem}.journal")
+            self.kept[f"{SAMPLES}/{path.stem}.journal"] = n_samples
         else:
             path.unlink(missing_ok=True)
 

@@ -282,7 +282,7 @@ class Production:
             targets=chosen,
             stages=selection.stages,
         )
-        return drive(setting, ledger, stopping, watch or (lambda driven: None))
+        return drive(setting, ledger, stopping, watch or (lambda _driven: None))
 
     def _run_script(self, script: Path | None, name: str) -> None:
         """Run a script of the user's in the folder of the production.

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.errors import ConfigError
 from orchestrator.production.yaml_text import parse_yaml
 
-__all__ = ["Settings", "is_setting", "parse_settings", "with_entries"]
+__all__ = ["Settings", "parse_settings", "with_entries"]
 
 _GROUPS = ("targets", "site", "options")
 
@@ -32,12 +32,6 @@ class Settings:
     entries: Mapping[str, Any] = field(default_factory=dict)
     site: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
-def is_setting(word: str) -> bool:
-    """Whether a word of the command line is a setting: a dotted name, an equal sign, a value."""
-    name, equals, _ = word.partition("=")
-    return bool(equals) and all(part.strip() and not set(part) & set("/*?[") for part in name.split("."))
 
 
 def parse_settings(words: Sequence[str]) -> Settings:

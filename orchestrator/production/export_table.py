@@ -74,9 +74,9 @@ def masked_columns(table: ExportTable) -> tuple[dict[str, np.ndarray], dict[str,
     for batch in table.batches:
         n_rows += len(batch)
         for index, (column, entries) in enumerate(zip(table.columns, zip(*batch, strict=True), strict=True)):
-            missing = np.fromiter((entry is None for entry in entries), bool, len(entries))
-            parts[index].append(_array(column.kind, entries, missing))
-            masks[index].append(missing)
+            mask = np.fromiter((entry is None for entry in entries), bool, len(entries))
+            parts[index].append(_array(column.kind, entries, mask))
+            masks[index].append(mask)
     values = {}
     for column, arrays in zip(table.columns, parts, strict=True):
         values[column.name] = np.concatenate(arrays) if arrays else _array(column.kind, (), np.zeros(0, bool))

@@ -18,7 +18,7 @@ __all__ = ["repair_chain"]
 logger = logging.getLogger(__name__)
 
 
-def repair_chain(path: Path) -> int:
+def repair_chain(path: Path, most_rows: int | None = None) -> int:
     """Cut a results file back to whole steps of the ensemble.
 
     Removes a last line without its end, rows beyond the last whole step, and the closing ``#key=value`` lines
@@ -28,6 +28,8 @@ def repair_chain(path: Path) -> int:
     ----------
     path : Path
         Results file; need not exist.
+    most_rows : int, optional
+        Rows beyond these are removed too.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def repair_chain(path: Path) -> int:
     metadata = dict(line[1:].split(b"=", 1) for line in header if b"=" in line and not line.startswith(b"##"))
     sampler = metadata.get(b"sampler", b"").decode().strip()
     n_walkers = int(metadata.get(b"walkers", b"1").split(b"#")[0]) if sampler in ENSEMBLE_SAMPLERS else 1
-    kept = len(rows) // n_walkers * n_walkers
+    kept = len(rows) // n_walkers * n_walkers if most_rows is None else min(len(rows), most_rows)
     if kept == 0:
         path.unlink()
         return 0

@@ -14,7 +14,8 @@ from orchestrator.fit.chain import OPTIMISERS, read_chain
 from orchestrator.fit.fork_pool import ForkPool
 from orchestrator.fit.parallel_gain import MeasuredPool
 from orchestrator.fit.repair import repair_chain
-from orchestrator.fit.samplers.choice import covariance_overrides
+from orchestrator.fit.samplers.choice import covariance_overrides, is_ours
+from orchestrator.fit.samplers.seeding import seeded_generators
 from orchestrator.fit.start_points import FIRST_STEP, ball_of_walkers, curvature_scales, prior_walkers
 from orchestrator.stage import StagePaths
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 WALKER_SAMPLERS = frozenset({"emcee", "zeus", "kombine"})
 """Samplers that read ``start_points``."""
+UNSEEDED = frozenset({"dynesty", "nautilus", "metropolis", "zeus"})
+"""Samplers whose generators CosmoSIS gives no seed."""
 Override = dict[tuple[str, str], str]
 
 
@@ -107,7 +110,12 @@ def run_one(
     if not ini.get("runtime", "verbosity", fallback="") and not ini.has_option("pipeline", "quiet"):
         override["runtime", "verbosity"] = "quiet"  # CosmoSIS's default prints a line per evaluation
     if is_master and is_last and _is_resumed(ini):
-        repair_chain(paths.chain)
+        kept = repair_chain(paths.chain)
+        if kept and not is_ours(name):
+            logger.warning(
+                "%s continues its chain of %d rows with other random numbers: as good, but not the chain that would "
+                "have come without the interruption", name, kept,
+            )  # fmt: skip
     override |= _sampler_defaults(ini, name, pipeline)
     covariance = covariance_overrides(ini, samplers, index, paths.covariance)
     override |= covariance
@@ -121,7 +129,8 @@ def run_one(
         pool = None
     # A percent sign in a path would be taken for an interpolation.
     override = {key: value.replace("%", "%%") for key, value in override.items()}
-    run_cosmosis(ini, pool=pool, pipeline=pipeline, priors=pipeline.priors_files, override=override)
+    with seeded_generators() if name in UNSEEDED else contextlib.nullcontext():
+        run_cosmosis(ini, pool=pool, pipeline=pipeline, priors=pipeline.priors_files, override=override)
     if is_master and Sampler.registry[name].needs_output and (name in OPTIMISERS or not is_last):
         _carry_peak(pipeline, output, name)
 

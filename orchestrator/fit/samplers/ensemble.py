@@ -16,10 +16,12 @@ from cosmosis.samplers import ParallelSampler
 from numpy.typing import NDArray
 
 from orchestrator.errors import ChainError, ConfigError
-from orchestrator.fit.chain import read_chain
+from orchestrator.fit.chain import Chain, read_chain
 from orchestrator.fit.repair import repair_chain
 from orchestrator.fit.samplers.batch_posterior import BatchPosterior, share_with_workers
+from orchestrator.fit.samplers.mixture_move import MixtureMove
 from orchestrator.fit.samplers.moves import parse_moves
+from orchestrator.fit.samplers.random_state import Checkpoint, read_checkpoint, write_checkpoint
 from orchestrator.fit.samplers.stopping import EnsembleProgress, assess
 from orchestrator.fit.samplers.walkers import (
     read_covariance,
@@ -28,6 +30,7 @@ from orchestrator.fit.samplers.walkers import (
     walkers_from_prior,
     with_least_widths,
 )
+from orchestrator.stage import StagePaths
 
 __all__ = ["EnsembleMethods", "EnsembleSampler"]
 
@@ -43,6 +46,8 @@ START_WIDTH = 1e-2
 """Width of the ball of walkers in units of the range, where no covariance is known."""
 LEAST_WIDTH = 1e-5
 """Of the range; at the edge of a range the covariance of an optimiser can have no width at all."""
+LESSONS = 5
+"""Fits of a move that learns from the past: after 1, 2, 4, 8 and 16 times ``nsteps`` steps; then it is fixed."""
 _CHECK_GROWTH = 1.1
 """Convergence is measured anew when the chain has grown by this factor: its cost stays a few per cent."""
 
@@ -51,8 +56,8 @@ class EnsembleMethods:
     """The sampler, without CosmoSIS's registration, which goes by the name of the class.
 
     Options: ``walkers``, ``samples`` (steps per walker), ``nsteps`` (steps between two writes), ``a``,
-    ``start_points``, ``covmat``, ``random_start`` as CosmoSIS's ``emcee``; ``moves``; ``overdispersion`` of
-    the starting walkers with respect to a covariance; ``convergence``: T stops when the chain is longer than
+    ``start_points``, ``covmat``, ``random_start`` as CosmoSIS's ``emcee``; ``thin``: moves per step, of which
+    the last is kept and written; ``moves``; ``overdispersion`` of the starting walkers with respect to a covariance; ``convergence``: T stops when the chain is longer than
     ``autocorrelation_times`` times the autocorrelation time and the split R-hat is below ``max_rhat``, at the
     latest after ``max_samples`` steps (ten times ``samples``); ``max_seconds`` stops after that wall time.
     """
@@ -92,6 +97,10 @@ class EnsembleMethods:
         self.progress: EnsembleProgress | None = None
         self.stopped_by = ""
         self.state: Any = None
+        self.learners = [move for move, _ in self.moves if isinstance(move, MixtureMove)]
+        for move in self.learners:
+            move.set_ranges(self.posterior.prior.lower, self.posterior.prior.upper)
+        self.next_lesson = self.chunk
         self.sampler = self._make_sampler()
 
     def _read_options(self) -> None:
@@ -99,6 +108,7 @@ class EnsembleMethods:
         self.n_walkers = self.read_ini("walkers", int, max(DEFAULT_WALKERS, 8 * self.n_varied))
         self.samples = self.read_ini("samples", int, 1000)
         self.chunk = self.read_ini("nsteps", int, 100)
+        self.thin = self.read_ini("thin", int, 1)
         stretch_scale = self.read_ini("a", float, 2.0)
         self.moves = parse_moves(self.read_ini("moves", str, self.default_moves), stretch_scale)
         self.start_file = self.read_ini("start_points", str, "")
@@ -113,6 +123,7 @@ class EnsembleMethods:
         positive = {
             "samples": self.samples,
             "nsteps": self.chunk,
+            "thin": self.thin,
             "max_samples": self.max_samples,
             "overdispersion": self.overdispersion,
             "max_seconds": self.max_seconds,
@@ -160,16 +171,39 @@ class EnsembleMethods:
                 f"has {self.n_walkers} of {self.n_varied}. Resume with the options of the first run, or remove it."
             )
             raise ChainError(msg)
-        self.steps = [chain.samples.reshape(-1, self.n_walkers, self.n_varied)]
-        self.n_steps = len(self.steps[0])
-        self.state = chain.samples[-self.n_walkers :].copy()
-        self._check(force=True)
-        logger.info("continuing a chain of %d steps", self.n_steps)
+        steps = chain.samples.reshape(-1, self.n_walkers, self.n_varied)
+        checkpoint = read_checkpoint(StagePaths(path).random_state)
+        if checkpoint is None or not checkpoint.belongs_to(steps):
+            logger.warning(
+                "continuing a chain of %d steps with other random numbers: as good, but not the chain that would "
+                "have come without the interruption (no %s of it)", len(steps), StagePaths(path).random_state.name,
+            )  # fmt: skip
+            self._continue(chain, steps)
+            return
+        if checkpoint.n_steps < len(steps):  # written after the last checkpoint: they will come again
+            self._repair(path, checkpoint.n_steps * self.n_walkers)
+            chain = read_chain(path)
+        self._continue(chain, steps[: checkpoint.n_steps])
+        checkpoint.restore_numpy()
+        self.state.random_state = checkpoint.ensemble_state()
+        self.next_check = checkpoint.next_check
+        logger.info("continuing a chain of %d steps as if it had never stopped", self.n_steps)
 
-    def _repair(self, path: Path) -> None:
+    def _continue(self, chain: Chain, steps: FloatArray) -> None:
+        """Put the walkers where a chain ends."""
+        from emcee import State
+
+        self.steps, self.n_steps = [steps.copy()], len(steps)
+        last = slice(-self.n_walkers, None)
+        blobs = np.column_stack([chain.log_prior[last], *(values[last] for values in chain.extra.values())])
+        blobs = blobs[:, 0] if blobs.shape[1] == 1 else blobs  # as emcee keeps a single one
+        self.state = State(chain.samples[last].copy(), log_prob=chain.log_posterior[last].copy(), blobs=blobs)
+        self._check(force=True)
+
+    def _repair(self, path: Path, most_rows: int | None = None) -> None:
         """Cut the results file back to whole steps, and have the output append to what is left."""
         before = path.stat()
-        kept = repair_chain(path)
+        kept = repair_chain(path, most_rows)
         if path.is_file() and path.stat().st_ino == before.st_ino:
             return
         self.output._file.close()
@@ -185,7 +219,11 @@ class EnsembleMethods:
         n_steps = min(self.chunk, self._limit() - self.n_steps)
         positions, tables = [], []
         for state in self.sampler.sample(
-            self.state, iterations=n_steps, store=False, skip_initial_state_check=self.n_steps > 0
+            self.state,
+            iterations=n_steps,
+            thin_by=self.thin,
+            store=False,
+            skip_initial_state_check=self.n_steps > 0,
         ):
             positions.append(state.coords.copy())
             blobs = np.reshape(state.blobs, (self.n_walkers, -1))
@@ -197,9 +235,32 @@ class EnsembleMethods:
             self.output.parameters(row)
         self.steps.append(np.array(positions))
         self.n_steps += len(positions)
+        self._learn()
         self._check(force=False)
+        self._checkpoint()
         best = int(np.argmax(self.state.log_prob))
         self.distribution_hints.set_peak(self.state.coords[best], self.state.log_prob[best])
+
+    def _checkpoint(self) -> None:
+        """Keep the random numbers' state of this step beside the chain; a chain that has converged needs none."""
+        path = StagePaths(Path(self.output._filename)).random_state
+        if self.stopped_by == "convergence":
+            path.unlink(missing_ok=True)
+            return
+        self.output.flush()  # the rows first: the state belongs to a step that is on disk
+        taken = Checkpoint.take(self.n_steps, self.next_check, self.state.coords, self.sampler.random_state)
+        write_checkpoint(path, taken)
+
+    def _learn(self) -> None:
+        """Fit the moves that learn to the second half of the past, each time it has doubled, `LESSONS` times."""
+        due = 0
+        while self.next_lesson <= min(self.n_steps, self.chunk * 2 ** (LESSONS - 1)):
+            due, self.next_lesson = self.next_lesson, 2 * self.next_lesson
+        if due and self.learners:
+            self.steps = [np.concatenate(self.steps)]
+            past = self.steps[0][due // 2 : due].reshape(-1, self.n_varied)
+            for move in self.learners:
+                move.learn(past, self.generator)
 
     def is_converged(self) -> bool:
         """Say whether the run is over; CosmoSIS asks before each chunk."""

@@ -7,7 +7,7 @@ import logging
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,9 @@ from orchestrator.production.targets import read_targets
 
 if TYPE_CHECKING:
     from astropy.table import Table
+
+    from orchestrator.production.status_records import Preview, StatusTable, TargetStory, TargetWhy
+    from orchestrator.production.submitting import Submitted
 
 __all__ = ["Production", "RunOutcome", "Updated"]
 
@@ -190,6 +193,45 @@ class Production:
         with self._writing() as ledger:
             return ledger.retry(selection)
 
+    def status(self, selection: Selection = EVERYTHING) -> StatusTable:
+        """Return how the production stands: counts per stage, rates, errors; tasks for a selection."""
+        from orchestrator.production.status import read_status
+
+        return read_status(self.folder, selection)
+
+    def show(self, selection: Selection = EVERYTHING) -> Iterator[TargetStory]:
+        """Yield what happened to each target of a selection."""
+        from orchestrator.production.story import target_stories
+
+        with self.reading() as ledger:
+            yield from target_stories(replace(self.plan, folder=str(self.folder)), ledger, selection)
+
+    def why(self, selection: Selection = EVERYTHING) -> Iterator[TargetWhy]:
+        """Yield what makes each stage of each target of a selection current, stale, missing or failed."""
+        from orchestrator.production.why import target_reasons
+
+        with self.reading() as ledger:
+            yield from target_reasons(replace(self.plan, folder=str(self.folder)), ledger, selection)
+
+    def preview(self, action: str, selection: Selection = EVERYTHING) -> Preview:
+        """Return what ``run``, ``retry`` or ``update`` would do."""
+        from orchestrator.production.preview import preview
+
+        return preview(self, action, selection)
+
+    def submit(self, *, dry_run: bool = False) -> Submitted:
+        """Write the scripts that run the production as one job, and submit the one for Slurm.
+
+        Raises
+        ------
+        ProductionError
+            If Slurm refuses it.
+        """
+        from orchestrator.production.submitting import submit
+
+        self._prepare_folder()
+        return submit(self.folder, self.run_file.site, dry_run=dry_run)
+
     def results(self, stage: str, selection: Selection = EVERYTHING) -> Table:
         """Return the results of a stage as an astropy table, with units and descriptions.
 
@@ -218,17 +260,12 @@ class Production:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Ledger]:
         """Open the ledger as its only driver; write down what is about to be done."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"the folder of the production {str(self.folder)!r} cannot be made: {error.strerror}"
-            raise ProductionError(msg) from error
+        self._make_folder()
         with (
             open_ledger(self.run_file.ledger_url, create=True, name=self.run_file.name) as ledger,
             ledger.lock_driver(self.folder / "driver.lock"),
         ):
-            write_resolved(self.run_file)
-            self._write_plan()
+            self._prepare_folder()
             ledger.register_plan(self.plan.hash, [(stage, stage_hash(stage)) for stage in self.plan.stages])
             ledger.begin_run(
                 versions=versions(),
@@ -246,7 +283,17 @@ class Production:
             )
             raise ProductionError(msg)
 
-    def _write_plan(self) -> None:
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"the folder of the production {str(self.folder)!r} cannot be made: {error.strerror}"
+            raise ProductionError(msg) from error
+
+    def _prepare_folder(self) -> None:
+        """Write the resolved run file and the plan."""
+        self._make_folder()
+        write_resolved(self.run_file)
         path = self.folder / self.plan.file
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """What is current, what is stale: the identity of every result, computed anew and compared.
 
 A task is current if the key of its result is the one that its stage would have now: same options, same content of
-its input files, same upstream results, same libraries, same version. Nothing else is asked, and no time of a file decides;
-times and sizes only spare the reading of files that have not been touched.
+its input files, same upstream results, same libraries, same version. Nothing else is asked, and no time of a file
+decides; times and sizes only spare the reading of files that have not been touched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from orchestrator.production.ledger.reading import TargetTasks
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import InputFile, State, Target
 
-__all__ = ["Checksums", "Reconciled", "expected_keys", "reconcile"]
+__all__ = ["Checksums", "Reconciled", "TargetKeys", "expected_keys", "reconcile", "target_keys"]
+
+TargetKeys = dict[str, str]
+"""Stage to the key that its result would have now."""
 
 _GROUP = 5000
 
@@ -135,7 +138,7 @@ def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     checksums = Checksums()
     changed: list[tuple[int, str]] = []
     for entry in ledger.targets_with_results():
-        keys = _keys_of(plan, entry, checksums)
+        keys = target_keys(plan, entry, checksums)
         for stage, task in entry.tasks.items():
             if stage not in keys or task.state not in (State.DONE, State.FAILED) or not task.key:
                 continue
@@ -154,7 +157,7 @@ def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     return found
 
 
-def _keys_of(plan: Plan, entry: TargetTasks, checksums: Checksums) -> dict[str, str]:
+def target_keys(plan: Plan, entry: TargetTasks, checksums: Checksums) -> TargetKeys:
     """Return the keys that the tasks of a target would have; none for one whose row lacks what a stage needs."""
     for task in entry.tasks.values():
         checksums.learn(task.files)

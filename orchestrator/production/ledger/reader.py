@@ -147,6 +147,10 @@ class LedgerReader:
         """Yield targets that have a task that is done or has failed, with all their tasks, in order."""
         return reading.targets_with_tasks(self.database, (State.DONE, State.FAILED))
 
+    def selected_targets(self, selection: Selection) -> Iterator[reading.TargetTasks]:
+        """Yield the targets of a selection with all their tasks, in the order of the table."""
+        return reading.selected_targets(self.database, selection)
+
     def sample_files(self) -> list[str]:
         """Return the files that hold samples, relative to the production."""
         with self.database.reading() as connection:

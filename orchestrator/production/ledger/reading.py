@@ -28,6 +28,7 @@ __all__ = [
     "errors",
     "known_columns",
     "rates",
+    "selected_targets",
     "targets_with_tasks",
     "tasks",
 ]
@@ -260,6 +261,17 @@ def targets_with_tasks(database: Database, states: Sequence[State]) -> Iterator[
     wanted = sa.exists().where(
         own.c.target_id == target.c.target_id, own.c.state.in_([literal(state) for state in states])
     )
+    return _targets(database, wanted)
+
+
+def selected_targets(database: Database, selection: Selection) -> Iterator[TargetTasks]:
+    """Yield the targets of a selection with all their tasks, in the order of the table."""
+    with database.reading() as connection:
+        conditions = task_conditions(selection, known_columns(connection))
+    return _targets(database, target.c.target_id.in_(sa.select(task.c.target_id).where(*conditions)))
+
+
+def _targets(database: Database, wanted: sa.ColumnElement[bool]) -> Iterator[TargetTasks]:
     with database.reading() as connection:
         stages = read_graph(connection).stages
     numbers = sa.select(target).where(wanted).order_by(target.c.target_id)

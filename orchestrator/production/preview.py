@@ -1,0 +1,111 @@
+"""What a command would do, found out without doing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.production.alone import alone_command
+from orchestrator.production.production_folder import is_production
+from orchestrator.production.reconcile import Checksums, TargetKeys, target_keys
+from orchestrator.production.records import State, Target
+from orchestrator.production.selection import Selection
+from orchestrator.production.status_records import Preview, PreviewTask
+from orchestrator.production.targets import read_targets
+
+if TYPE_CHECKING:
+    from orchestrator.production.ledger.ledger import Ledger
+    from orchestrator.production.production import Production
+
+__all__ = ["preview"]
+
+_SHOWN = 20
+_ENDED = (State.DONE, State.FAILED)
+_OPEN = (State.WAITING, State.READY, State.RUNNING)
+
+
+class _Plan:
+    """Counts tasks and keeps the first ones."""
+
+    def __init__(self, production: Production, selection: Selection) -> None:
+        self.production = production
+        self.stages = [
+            stage.name
+            for stage in production.plan.stages
+            if not selection.stages or stage.name in selection.stages
+        ]
+        self.counts = dict.fromkeys(self.stages, 0)
+        self.tasks: list[PreviewTask] = []
+
+    def add(self, target: str, stage: str, state: str) -> None:
+        if stage not in self.counts:
+            return
+        self.counts[stage] += 1
+        if len(self.tasks) < _SHOWN:
+            command = alone_command(self.production.folder, target, stage)
+            self.tasks.append(PreviewTask(target, stage, state, command))
+
+    def preview(self, action: str, *notes: str) -> Preview:
+        return Preview(action, self.counts, tuple(self.tasks), tuple(note for note in notes if note))
+
+
+def preview(production: Production, action: str, selection: Selection) -> Preview:
+    """Return what an action would do.
+
+    Parameters
+    ----------
+    production : Production
+    action : {'run', 'retry', 'update'}
+    selection : Selection
+    """
+    plan = _Plan(production, selection)
+    if not is_production(production.folder):
+        return _of_new(production, plan, action, selection)
+    with production.reading() as ledger:
+        if action == "retry":
+            states = selection.states or ("failed",)
+            chosen = Selection(selection.targets, selection.stages, states, selection.where, selection.limit)
+            for task in ledger.tasks(chosen):
+                plan.add(task.target, task.stage, str(task.state))
+            return plan.preview(action)
+        return _of_old(production, ledger, plan, action, selection)
+
+
+def _of_new(production: Production, plan: _Plan, action: str, selection: Selection) -> Preview:
+    """Everything in the table is new; a condition on results has nothing to look at yet."""
+    names = set(selection.targets)
+    for target in read_targets(production.run_file):
+        if not names or target.name in names:
+            for stage in plan.stages:
+                plan.add(target.name, stage, "new")
+    return plan.preview(action, f"{production.folder} is a new production")
+
+
+def _of_old(production: Production, ledger: Ledger, plan: _Plan, action: str, selection: Selection) -> Preview:
+    known: set[str] = set()
+    n_stale = 0
+    checksums = Checksums()
+    for entry in ledger.selected_targets(selection):
+        known.add(entry.target.name)
+        keys: TargetKeys = target_keys(production.plan, entry, checksums)
+        for stage, task in entry.tasks.items():
+            stale = task.state in _ENDED and bool(task.key) and task.key != keys.get(stage, task.key)
+            n_stale += stale
+            if stale or (action == "run" and task.state in _OPEN):
+                plan.add(entry.target.name, stage, "stale" if stale else str(task.state))
+        checksums.forget()
+    n_new = 0
+    if not (selection.targets or selection.where or selection.limit):
+        n_new = _new_targets(production, ledger, plan)
+    notes = [f"{n_new} new targets" if n_new else "", f"{n_stale} results are stale" if n_stale else ""]
+    return plan.preview(action, *notes)
+
+
+def _new_targets(production: Production, ledger: Ledger, plan: _Plan) -> int:
+    n_new = 0
+    target: Target
+    for target in read_targets(production.run_file):
+        if ledger.target(target.name) is None:
+            n_new += 1
+            for stage in plan.stages:
+                plan.add(target.name, stage, "new")
+    return n_new

@@ -1,0 +1,217 @@
+"""Small productions for the tests of what goes wrong: written, run as a user does, and looked at afterwards.
+
+The stages are functions that take some milliseconds and note each of their executions, so that it can be counted how
+often a task was carried out.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import yaml
+
+HELPERS = Path(__file__).resolve().parent
+EXECUTIONS = "SMALL_PRODUCTION_EXECUTIONS"
+N_TARGETS = 60
+
+
+# --- functions of the stages ---
+def _note(target, stage):
+    with open(os.environ[EXECUTIONS], "a", encoding="utf-8") as stream:  # noqa: PTH123 - one write, appended whole
+        stream.write(f"{target['target']} {stage}\n")
+
+
+def square(target, options, upstream):
+    """A first stage; every eleventh target cannot be done."""
+    _note(target, "square")
+    time.sleep(options.get("seconds", 0.01))
+    if target["number"] % 11 == 7:
+        msg = "a number that cannot be squared"
+        raise ValueError(msg)
+    return {"squared": target["number"] ** 2, "half": target["number"] / 2}
+
+
+def root(target, options, upstream):
+    """A second stage, which uses the first."""
+    _note(target, "root")
+    time.sleep(options.get("seconds", 0.01))
+    return {"number": int(upstream["square"]["squared"] ** 0.5), "text": f"{target['target']} is done"}
+
+
+# --- the production ---
+def write_production(folder, *, ledger="sqlite", n_targets=N_TARGETS, site=None, **entries):
+    """Write a run file and its table; return the run file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"g{number},{number}\n" for number in range(n_targets))
+    (folder / "targets.csv").write_text(f"name,number\n{rows}")
+    content = {
+        "output": "production",
+        "ledger": ledger,
+        "targets": {"table": "targets.csv", "identifier": "name"},
+        "pipeline": {
+            "square": {"function": {"call": "small_productions:square"}},
+            "root": {"function": {"call": "small_productions:root"}},
+        },
+        "site": {"executor": "local", "workers": 2, "chunk": 5, **(site or {})},
+        **entries,
+    }
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def environment(folder):
+    """What the commands of a production run with."""
+    path = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, EXECUTIONS: str(folder / "executions.txt")}
+
+
+def start(run_file, *words):
+    """Start ``orchestrator run`` in a process group of its own."""
+    command = [sys.executable, "-m", "orchestrator.cli.main", "run", str(run_file), *words]
+    log = (run_file.parent / "run.log").open("ab")
+    with log:
+        return subprocess.Popen(
+            command, env=environment(run_file.parent), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            cwd=run_file.parent, start_new_session=True,
+        )  # fmt: skip
+
+
+def finish(run_file, *words, timeout=120):
+    """Run the command to its end; return its exit code."""
+    process = start(run_file, *words)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        kill_tree(process.pid)
+        raise
+
+
+def log_of(run_file):
+    """Everything that the commands have printed."""
+    return (run_file.parent / "run.log").read_text(errors="replace")
+
+
+# --- what is left of it ---
+def final_table(run_file):
+    """The results of both stages and the states of all tasks, without what may differ from run to run."""
+    from orchestrator.production.production import Production
+
+    changing = {"created", "modified", "run_id", "attempt", "seconds", "overhead_seconds", "cpu_seconds"}
+    changing |= {"peak_memory", "sample_file", "sample_entry", "config_id"}
+    with Production(run_file).reading() as ledger:
+        states = sorted((task.target, task.stage, str(task.state), task.error_class) for task in ledger.tasks())
+        tables = {}
+        for stage in ledger.graph().stages:
+            answer = ledger.select_sql(f'SELECT * FROM "result_{stage}" ORDER BY target_id, key', limit=10**6)
+            kept = [index for index, name in enumerate(answer.names) if name not in changing]
+            names = [answer.names[index] for index in kept]
+            tables[stage] = [dict(zip(names, [row[index] for index in kept], strict=True)) for row in answer.rows]
+    return states, tables
+
+
+def executions(run_file):
+    """(Target, stage) to how often it was carried out."""
+    path = run_file.parent / "executions.txt"
+    return Counter(tuple(line.split()) for line in path.read_text().splitlines()) if path.exists() else Counter()
+
+
+def expected_states(n_targets=N_TARGETS):
+    """What an undisturbed run ends with."""
+    rows = []
+    for number in range(n_targets):
+        fails = number % 11 == 7
+        rows.append((f"g{number}", "square", "failed" if fails else "done", "unknown" if fails else ""))
+        rows.append((f"g{number}", "root", "blocked" if fails else "done", ""))
+    return sorted(rows)
+
+
+def n_done(run_file):
+    """How many tasks are done so far; 0 if there is no ledger yet."""
+    from orchestrator.errors import OrchestratorError
+    from orchestrator.production.production import Production
+
+    try:
+        with Production(run_file).reading() as ledger:
+            return sum(n for by in ledger.counts().values() for state, n in by.items() if state == "done")
+    except OrchestratorError:
+        return 0
+
+
+# --- killing ---
+def tree(process_number):
+    """A process and everything below it, as far as it lives."""
+    try:
+        parent = psutil.Process(process_number)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(processes):
+    """Kill -9."""
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def kill_tree(process_number):
+    """Kill -9 of a process and everything below it, all at once."""
+    kill(tree(process_number))
+
+
+def is_fitter(process):
+    """Whether a process is one that fits."""
+    return _has_word(process, "orchestrator.production.work.fitter")
+
+
+def is_worker(process):
+    """Whether a process is a worker of the local engine."""
+    return _has_word(process, "multiprocessing.spawn") or _has_word(process, "spawn_main(")
+
+
+def _has_word(process, word):
+    try:
+        return any(word in part for part in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def disturb(process, chance: random.Random):
+    """Kill something of a running production at random: a fitter, a worker, the driver, or everything."""
+    below = tree(process.pid)[1:]
+    victims = {
+        "fitter": [one for one in below if is_fitter(one)],
+        "worker": [one for one in below if is_worker(one)],
+        "driver": [psutil.Process(process.pid)] if process.poll() is None else [],
+    }
+    kind = chance.choice(["fitter", "worker", "driver", "everything"])
+    if kind == "everything":
+        kill_tree(process.pid)
+    elif victims[kind]:
+        kill([chance.choice(victims[kind])])
+    return kind
+
+
+def wait_gone(processes, seconds=15.0):
+    """Wait until processes have ended; say which have not."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    assert alive == [], f"still there: {alive}"
+
+
+def wait_until(condition, seconds=60.0):
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)

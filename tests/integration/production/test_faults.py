@@ -1,0 +1,224 @@
+"""Whatever dies, the same command finishes the work: same final table, nothing that was committed done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from small_productions import (
+    N_TARGETS,
+    disturb,
+    executions,
+    expected_states,
+    final_table,
+    finish,
+    is_fitter,
+    is_worker,
+    kill,
+    kill_tree,
+    log_of,
+    n_done,
+    start,
+    tree,
+    wait_gone,
+    wait_until,
+    write_production,
+)
+
+SEEDS = range(20)
+SLOW = {
+    "square": {"function": {"call": "small_productions:square", "seconds": 0.02}},
+    "root": {"function": {"call": "small_productions:root", "seconds": 0.02}},
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The final table of a run that nothing has disturbed, made in one process."""
+    run_file = write_production(tmp_path_factory.mktemp("undisturbed"), site={"executor": "serial"})
+    assert finish(run_file) == 1  # some targets fail
+    states, tables = final_table(run_file)
+    assert states == expected_states()
+    return states, tables
+
+
+def check(run_file, undisturbed, n_losses):
+    """The final table is the same, and no more was repeated than what was in flight at a loss."""
+    assert finish(run_file) == 1
+    assert final_table(run_file) == undisturbed
+    counted = executions(run_file)
+    fails = {name for name, stage, state, _ in undisturbed[0] if stage == "square" and state == "failed"}
+    once = sum(1 if (name, "square") not in {(f, "square") for f in fails} else 2 for name, _ in counted)
+    assert sum(counted.values()) <= once + 2 * n_losses + 2  # two workers, each at one target
+    assert len(counted) == 2 * N_TARGETS - len(fails)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_at_random_moments(tmp_path, undisturbed, seed):
+    chance = random.Random(seed)
+    run_file = write_production(tmp_path / "with blank", pipeline=SLOW)
+    n_losses = 0
+    for _ in range(3):
+        process = start(run_file)
+        before = tree(process.pid)
+        time.sleep(chance.uniform(0.8, 3.0))
+        if process.poll() is not None:
+            break
+        before = tree(process.pid)
+        kind = disturb(process, chance)
+        n_losses += 1
+        if kind in ("driver", "everything"):
+            process.wait()
+            wait_gone(before)  # what the driver had started ends by itself
+        else:
+            process.wait(120)
+    check(run_file, undisturbed, n_losses)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("of", [is_fitter, is_worker], ids=["fitter", "worker"])
+def test_a_killed_process_costs_the_target_it_was_at(tmp_path, undisturbed, of):
+    run_file = write_production(tmp_path, pipeline=SLOW)
+    process = start(run_file)
+    wait_until(lambda: n_done(run_file) > 5)
+    victims = [one for one in tree(process.pid) if of(one)]
+    assert victims
+    kill(victims[:1])
+    assert process.wait(90) == 1
+    assert final_table(run_file) == undisturbed
+    check(run_file, undisturbed, 1)
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_driver_leaves_no_process_and_the_next_one_goes_on(tmp_path, undisturbed):
+    run_file = write_production(tmp_path, pipeline=SLOW)
+    process = start(run_file)
+    wait_until(lambda: n_done(run_file) > 5)
+    below = tree(process.pid)[1:]
+    assert any(map(is_fitter, below))
+    process.kill()
+    process.wait()
+    wait_gone(below)
+    before = executions(run_file)
+    check(run_file, undisturbed, 1)
+    assert sum(before.values()) > 5
+
+
+@pytest.mark.timeout(120)
+def test_what_the_spool_holds_is_not_done_again(tmp_path, undisturbed):
+    """A driver that dies between journal and commit loses nothing."""
+    run_file = write_production(tmp_path)
+    assert finish(run_file) == 1
+    saved = tmp_path / "saved"
+    spool = tmp_path / "production" / "spool"
+    shutil.copytree(tmp_path / "production", saved)
+    shutil.rmtree(tmp_path / "production")
+    # the journals of a run whose driver never committed them
+    (tmp_path / "executions.txt").unlink()
+    process = start(run_file)
+    wait_until(lambda: spool.is_dir() and any(spool.glob("*.journal")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    held = list(spool.glob("*"))
+    known = n_done(run_file)
+    assert finish(run_file) == 1
+    assert held
+    assert known < 2 * N_TARGETS
+    check(run_file, undisturbed, 1)
+
+
+@pytest.mark.timeout(120)
+def test_a_torn_journal_gives_what_was_whole(tmp_path, undisturbed):
+    run_file = write_production(tmp_path, pipeline=SLOW)
+    process = start(run_file)
+    spool = tmp_path / "production" / "spool"
+    wait_until(lambda: n_done(run_file) > 5 and any(path.stat().st_size > 600 for path in spool.glob("*.open")))
+    kill_tree(process.pid)
+    process.wait()
+    journals = [path for path in spool.iterdir() if path.stat().st_size > 100]
+    assert journals
+    for path in journals:
+        with path.open("r+b") as stream:
+            stream.truncate(path.stat().st_size - 37)
+    check(run_file, undisturbed, 1 + len(journals))
+
+
+@pytest.mark.timeout(120)
+def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path, undisturbed):
+    run_file = write_production(tmp_path, pipeline=SLOW)
+    first = start(run_file)
+    wait_until(lambda: n_done(run_file) > 0)
+    assert finish(run_file) == 1
+    assert "driver" in log_of(run_file)
+    assert str(first.pid) in log_of(run_file)
+    assert first.wait(90) == 1
+    assert final_table(run_file) == undisturbed
+    assert max(count for (name, stage), count in executions(run_file).items() if stage == "root") == 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_between_two_targets(tmp_path, undisturbed, number):
+    run_file = write_production(tmp_path, pipeline=SLOW)
+    process = start(run_file)
+    wait_until(lambda: n_done(run_file) > 5)
+    below = tree(process.pid)[1:]
+    os.kill(process.pid, number)
+    assert process.wait(30) == 1
+    wait_gone(below)
+    done = n_done(run_file)
+    assert 5 < done < 2 * N_TARGETS
+    states, _ = final_table(run_file)
+    assert "running" not in {state for _, _, state, _ in states}
+    check(run_file, undisturbed, 0)  # nothing was done twice
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_full_disk(tmp_path, undisturbed):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this system does not let a file system be mounted")
+    try:
+        outside = write_production(tmp_path / "run", output=str(small / "production"))
+        assert finish(outside) == 1
+        assert "full" in log_of(outside) or "No space left" in log_of(outside)
+        assert "Traceback" not in log_of(outside)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        assert finish(outside) == 1
+        assert final_table(outside) == undisturbed
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=False)
+
+
+@pytest.mark.timeout(60)
+def test_a_moved_production_goes_on(tmp_path, undisturbed):
+    run_file = write_production(tmp_path / "first", pipeline=SLOW)
+    process = start(run_file)
+    wait_until(lambda: n_done(run_file) > 5)
+    os.kill(process.pid, signal.SIGTERM)
+    process.wait(30)
+    done = n_done(run_file)
+    shutil.move(tmp_path / "first", tmp_path / "second")
+    moved = tmp_path / "second" / "run.yaml"
+    before = executions(moved)
+    assert done > 5
+    assert finish(moved) == 1
+    assert final_table(moved) == undisturbed
+    again = executions(moved) - before
+    assert not any(before[task] and task[1] == "root" for task in again), "what was done is not done again"
+
+
+def test_the_helpers_see_a_process_tree():
+    assert psutil.Process().pid == tree(os.getpid())[0].pid
+    assert Path("/proc").is_dir()

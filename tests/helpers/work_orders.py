@@ -119,3 +119,7 @@ def misbehave(target, options, upstream):
 def rest(target, options, upstream):
     time.sleep(options["seconds"])
     return {"rested": options["seconds"]}
+
+
+def best_of_second(target, options, upstream):
+    return {"logtau_found": upstream["second"]["logtau_best_fit"]}

@@ -76,7 +76,7 @@ class FitResult:
 
 
 def run_fit(
-    stage: Stage, results: Sequence[StageResult], *, mpi_command: str, keep: bool, with_models: bool
+    stage: Stage, results: Sequence[StageResult], *, mpi_command: str, log: Path, keep: bool, with_models: bool
 ) -> FitResult:
     """Run one fit stage.
 
@@ -88,6 +88,8 @@ def run_fit(
         The stages that it needs, in order.
     mpi_command : str
         Template that starts a stage on several processes.
+    log : Path
+        File for their output; that of this process is captured already.
     keep : bool
         Whether its files stay: they are made to last, and tables are written.
     with_models : bool
@@ -103,7 +105,7 @@ def run_fit(
         write_inputs(prepared)
         begun, cpu = time.perf_counter(), time.process_time()
         if stage.n_cores > 1:
-            spent = run_ranks(prepared.stage, mpi_command)
+            spent = run_ranks(prepared.stage, mpi_command, log)
             return _finished(prepared, None, time.perf_counter() - begun, spent, keep, with_models)
         pipeline = sampled_pipeline(str(stage.paths.params), stage.seed)
         try:

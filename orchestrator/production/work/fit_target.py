@@ -26,7 +26,7 @@ from orchestrator.production.work.capture import captured, end_of_log
 from orchestrator.production.work.failures import Failure, classify, shortened
 from orchestrator.production.work.function_stage import call_function
 from orchestrator.production.work.input_files import InputFiles
-from orchestrator.production.work.limits import memory_in_use
+from orchestrator.production.work.limits import limited_memory, memory_in_use
 from orchestrator.production.work.target_fits import TargetFits
 
 __all__ = ["Outcome", "Setting", "TargetRun", "run_target"]
@@ -194,7 +194,8 @@ class TargetRun:
         sections = stage_sections(self.setting.plan, stage, self.target, recipe=order.recipe)
         upstream = {need: self._row(need) for need in stage.needs}
         begun, cpu = time.perf_counter(), time.process_time()
-        row = call_function(sections, self.target, upstream)
+        with limited_memory(stage.memory_limit * order.budget):
+            row = call_function(sections, self.target, upstream)
         seconds, spent = time.perf_counter() - begun, time.process_time() - cpu
         found = Outcome(row.values, row.columns, seconds=seconds, cpu_seconds=spent)
         found.remarks = str(row.values.pop("remarks", ""))

@@ -42,10 +42,10 @@ def rank_command(stage: Stage, mpi_command: str) -> list[str]:
     return [*words, *python, "mpi4py", "-m", *launch, "--mpi", str(stage.n_cores)]
 
 
-def run_ranks(stage: Stage, mpi_command: str) -> float:
+def run_ranks(stage: Stage, mpi_command: str, log: Path) -> float:
     """Run the samplers of a stage, and return the processor seconds that it took.
 
-    Its output goes to the stage's log. It ends with this process, and the watcher of this process ends it.
+    Its output goes to the end of `log`. It ends with this process, and the watcher of this process ends it.
 
     Raises
     ------
@@ -60,13 +60,13 @@ def run_ranks(stage: Stage, mpi_command: str) -> float:
         msg = f"the program {command[0]!r} of mpi_command = {mpi_command!r} was not found"
         raise StageError(msg)
     before = os.times()
-    code = run_logged(command, stage.paths.log, append=True, environment=environment)
+    code = run_logged(command, log, append=True, environment=environment)
     after = os.times()
     if code == EXIT_START:
-        raise StartPointError(_last_error(stage.paths.log))
+        raise StartPointError(_last_error(log))
     if code != 0:
         ending = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-        msg = f"Stage {stage.name!r} failed on {stage.n_cores} processes ({ending}): {_last_error(stage.paths.log)}"
+        msg = f"Stage {stage.name!r} failed on {stage.n_cores} processes ({ending}): {_last_error(log)}"
         raise StageError(msg)
     return after.children_user + after.children_system - before.children_user - before.children_system
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,17 +119,21 @@ class TargetFits:
     def _run(
         self, stage: StagePlan, order: TaskOrder, built: Stage, results: list[StageResult]
     ) -> FitResult:
-        site = self.setting.plan
-        keep_models = site.samples != "none"
+        plan = self.setting.plan
+        run = partial(
+            run_fit,
+            mpi_command=plan.mpi_command,
+            log=self.log_of(stage),
+            keep=self.keep,
+            with_models=plan.samples == SHARDS,
+        )
         with limited_memory(stage.memory_limit * order.budget):
             if not self.keep:
                 built.paths.directory.mkdir(parents=True, exist_ok=True)
-                return run_fit(
-                    built, results, mpi_command=site.mpi_command, keep=False, with_models=keep_models
-                )
+                return run(built, results)
             with hold_lock(built.paths):  # a worker that was given up may still write
                 set_aside(built)
-                return run_fit(built, results, mpi_command=site.mpi_command, keep=True, with_models=keep_models)
+                return run(built, results)
 
     def _keep_samples(self, outcome: Outcome, found: FitResult, built: Stage) -> None:
         result = found.result
@@ -223,5 +229,8 @@ class TargetFits:
                     self.setting.plan, stage, self.work.target, recipe=order.recipe, output=self.folder / stage.name
                 )
             )
-        built = build_stages(configs, [stage.n_cores for stage in wanted], directory=self.setting.production)
+        try:
+            built = build_stages(configs, [stage.n_cores for stage in wanted], directory=self.setting.production)
+        except ConfigError as error:  # their numbers are those of this list
+            raise ConfigError([re.sub(r"^stage \d+: ", "", fault) for fault in error.faults]) from None
         return {stage.name: one for stage, one in zip(wanted, built, strict=True)}

@@ -37,7 +37,8 @@ def reap(label: str) -> list[str]:
         pairs = [row.split(maxsplit=1) for row in rows.splitlines()]
         jobs = [number for number, name in pairs if name.startswith(f"parsl.{label}.block-")]
         if jobs:
-            subprocess.run(["scancel", *jobs], capture_output=True, timeout=_ANSWER_SECONDS, check=True)
+            # It complains about jobs that have ended since.
+            subprocess.run(["scancel", *jobs], capture_output=True, timeout=_ANSWER_SECONDS, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", None) or error
         msg = f"Slurm does not answer ({' '.join(command)}): {detail}; is this a machine of the cluster?"

@@ -14,6 +14,7 @@ against something that Parsl does by itself:
 ``retries=0``                               application errors are retried too; ours are counted in the ledger
 `addresses_of`                              a public server is asked for this machine's address
 ``python -m``                               commands are looked for on PATH, which an environment need not be on
+``drain_period``                            work in flight at the end of a block's wall time is lost
 ==========================================  =====================================================================
 """
 
@@ -204,8 +205,16 @@ def open_parsl(site: Site, production: Path) -> Iterator[ParslPool]:
             try:
                 pool.shutdown()
             finally:
-                if site.executor == "slurm":
-                    reap(label)
+                _reap_rest(site, label)
+
+
+def _reap_rest(site: Site, label: str) -> None:
+    """Cancel blocks that Parsl has left; the work is done, so a Slurm that does not answer is no failure."""
+    if site.executor == "slurm":
+        try:
+            reap(label)
+        except ProductionError as error:
+            logger.warning("blocks may be left in the queue, the next start cancels them: %s", error)
 
 
 def _start(site: Site, run_dir: Path, workers: _Workers) -> ParslPool:
@@ -238,11 +247,18 @@ def _make_workers(site: Site, label: str, provider: SlurmProvider | LocalProvide
         interchange_launch_cmd=tethered([sys.executable, "-P", "-m", "parsl.executors.high_throughput.interchange"]),
         heartbeat_period=max(1, round(site.heartbeat_seconds)),
         heartbeat_threshold=_MISSED_BEATS * max(1, round(site.heartbeat_seconds)),
+        drain_period=_drain_seconds(site),
         block_error_handler=windowed_error_handler,
     )
     workers.poll_seconds = site.poll_seconds
     workers.all_addresses = addresses_of(site.address)
     return workers
+
+
+def _drain_seconds(site: Site) -> int | None:
+    """Return after how long a block takes no more work, so that its wall time cuts none short; None for never."""
+    seconds = round(site.walltime_seconds - site.stop_before_end)
+    return seconds if site.executor == "slurm" and seconds > 0 else None
 
 
 def _pilot_jobs(site: Site) -> SlurmProvider:

@@ -45,7 +45,7 @@ def interchanges(production) -> list[psutil.Process]:
 def test_a_cancelled_block_is_replaced(production, cluster, pilot_site):
     submitted = cluster.n_submitted()
     with open_executor(pilot_site(), production=production) as executor, ThreadPoolExecutor(1) as helper:
-        running = helper.submit(finish, executor, chunks(production, 40, 0.4))
+        running = helper.submit(finish, executor, chunks(production, 40, 0.3))
         wait_until(lambda: len(executions(production)) > 4, 60, "work begun")
         victim = min(cluster.queue())
         cluster.command("scancel", victim)
@@ -78,6 +78,16 @@ def test_blocks_scale_to_zero_and_back(production, cluster, pilot_site):
         assert finish(executor, chunks(production, 8, 0.2)) == {n: n**2 for n in range(8)}
         wait_until(lambda: not cluster.queue(), 20, "no block left")
     assert cluster.n_submitted() - submitted <= 1 + pilot_site().max_blocks
+
+
+def test_the_wall_time_of_a_block_cuts_no_chunk_short(production, cluster, pilot_site):
+    # A block of one minute takes no more work after eight seconds.
+    site = pilot_site(max_blocks=1, walltime="00:01:00", stop_before_end=52)
+    submitted = cluster.n_submitted()
+    with open_executor(site, production=production) as executor:
+        assert finish(executor, chunks(production, 40, 0.6)) == {n: n**2 for n in range(40)}
+    assert len(executions(production)) == 40
+    assert 2 <= cluster.n_submitted() - submitted <= 4
 
 
 def test_a_killed_interchange_is_noticed_and_nothing_stays(production, cluster, pilot_site):

@@ -14,13 +14,26 @@ if TYPE_CHECKING:
     from orchestrator.fit.stage_result import StageResult, load_run
     from orchestrator.fit.summary import summarize_results
     from orchestrator.main_pipeline import MainPipeline
+    from orchestrator.production.catalogue import fit_catalogue
+    from orchestrator.production.production import Production
 
-__all__ = ["MainPipeline", "Reader", "StageResult", "errors", "load_run", "summarize_results"]
+__all__ = [
+    "MainPipeline",
+    "Production",
+    "Reader",
+    "StageResult",
+    "errors",
+    "fit_catalogue",
+    "load_run",
+    "summarize_results",
+]
 
 _HOMES = {
     "MainPipeline": "orchestrator.main_pipeline",
+    "Production": "orchestrator.production.production",
     "Reader": "orchestrator.fit.reader",
     "StageResult": "orchestrator.fit.stage_result",
+    "fit_catalogue": "orchestrator.production.catalogue",
     "load_run": "orchestrator.fit.stage_result",
     "summarize_results": "orchestrator.fit.summary",
 }

@@ -21,6 +21,7 @@ from orchestrator.production.intake import Intake
 from orchestrator.production.ledger.ledger import Ledger, open_ledger
 from orchestrator.production.ledger.targets import AddedTargets
 from orchestrator.production.plan import Plan, plan_of, stage_hash, to_json
+from orchestrator.production.progress_bar import progress_bar
 from orchestrator.production.provenance import code_commit, versions
 from orchestrator.production.reconcile import Reconciled, reconcile
 from orchestrator.production.records import State
@@ -144,7 +145,9 @@ class Production:
         """The stages as workers get them."""
         return plan_of(self.run_file)
 
-    def run(self, selection: Selection = EVERYTHING, watch: Watch | None = None) -> RunOutcome:
+    def run(
+        self, selection: Selection = EVERYTHING, watch: Watch | None = None, *, progress: bool = False
+    ) -> RunOutcome:
         """Do what is not done; the same call continues a run that has ended for whatever reason.
 
         Parameters
@@ -153,6 +156,8 @@ class Production:
             Targets and stages to work on.
         watch : callable, optional
             Called with the counts of the run after every commit.
+        progress : bool
+            Show a bar, in place of `watch`.
 
         Returns
         -------
@@ -171,7 +176,10 @@ class Production:
             self._run_script(self.run_file.pre_script, "pre_script")
             updated = self._update(ledger)
             self._release(ledger, selection)
-            driven = self._drive(ledger, stopping, selection, watch)
+            with contextlib.ExitStack() as stack:
+                if progress:
+                    watch = stack.enter_context(progress_bar(lambda: _n_open(ledger, selection)))
+                driven = self._drive(ledger, stopping, selection, watch)
             outcome = RunOutcome(driven, ledger.counts(), updated)
             ledger.end_run(ledger.run_id, driven.stopped or ("complete" if outcome.is_complete else "incomplete"))
             if outcome.is_complete and not driven.stopped:
@@ -204,20 +212,28 @@ class Production:
         from orchestrator.production.story import target_stories
 
         with self.reading() as ledger:
-            yield from target_stories(replace(self.plan, folder=str(self.folder)), ledger, selection)
+            yield from target_stories(self.plan, ledger, selection)
 
     def why(self, selection: Selection = EVERYTHING) -> Iterator[TargetWhy]:
         """Yield what makes each stage of each target of a selection current, stale, missing or failed."""
         from orchestrator.production.why import target_reasons
 
         with self.reading() as ledger:
-            yield from target_reasons(replace(self.plan, folder=str(self.folder)), ledger, selection)
+            yield from target_reasons(self.plan, ledger, selection)
 
     def preview(self, action: str, selection: Selection = EVERYTHING) -> Preview:
-        """Return what ``run``, ``retry`` or ``update`` would do."""
-        from orchestrator.production.preview import preview
+        """Return what ``run``, ``retry`` or ``update`` would do.
 
-        return preview(self, action, selection)
+        Raises
+        ------
+        ConfigError, ProductionError
+            As the action itself.
+        """
+        from orchestrator.production.preview import preview_retry, preview_run, preview_update
+
+        if action == "update":
+            return preview_update(self.run_file)
+        return (preview_retry if action == "retry" else preview_run)(self.run_file, selection)
 
     def submit(self, *, dry_run: bool = False) -> Submitted:
         """Write the scripts that run the production as one job, and submit the one for Slurm.
@@ -232,8 +248,41 @@ class Production:
         self._prepare_folder()
         return submit(self.folder, self.run_file.site, dry_run=dry_run)
 
-    def results(self, stage: str, selection: Selection = EVERYTHING) -> Table:
-        """Return the results of a stage as an astropy table, with units and descriptions.
+    def export(
+        self,
+        path: str | Path,
+        stage: str | None = None,
+        selection: Selection = EVERYTHING,
+        *,
+        columns: Sequence[str] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write results to a FITS, Parquet, ECSV or CSV file, by its ending, and return its path.
+
+        Parameters
+        ----------
+        path : path
+        stage : str, optional
+            All stages side by side if left out.
+        selection : Selection
+        columns : sequence of str, optional
+            Only these.
+        overwrite : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        ConfigError, ProductionError
+            If the ending is unknown, a column or stage does not exist, or the file is there.
+        """
+        from orchestrator.production.export import export_results
+
+        with self.reading() as ledger:
+            written = export_results(ledger, stage, selection, path, columns=columns, overwrite=overwrite)
+        return written.path
+
+    def results(self, stage: str | None = None, selection: Selection = EVERYTHING) -> Table:
+        """Return the results of a stage as an astropy table, with units and descriptions; of all if none is named.
 
         Raises
         ------
@@ -354,3 +403,8 @@ class Production:
             raise ProductionError(msg)
 
 
+def _n_open(ledger: Ledger, selection: Selection) -> int:
+    """Return the number of tasks of a selection that are still to be done."""
+    open_ = (State.WAITING, State.READY, State.RUNNING)
+    chosen = replace(selection, states=()) if selection.states else selection
+    return sum(by.get(state, 0) for by in ledger.counts(chosen).values() for state in open_)

@@ -37,7 +37,7 @@ DRAW_LAZILY = {"adapters", "modules"}
 RESERVED = {
     "matplotlib": {"report"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "production"},
     "cosmosis": {"config", "adapters", "fit", "report", "main_pipeline", "cli", "modules"},
     "mpi4py": {"fit", "cli"},
     "sqlalchemy": {"production"},

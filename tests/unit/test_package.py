@@ -15,7 +15,16 @@ import pytest
 
 import orchestrator
 
-PUBLIC = {"MainPipeline", "Reader", "StageResult", "errors", "load_run", "summarize_results"}
+PUBLIC = {
+    "MainPipeline",
+    "Production",
+    "Reader",
+    "StageResult",
+    "errors",
+    "fit_catalogue",
+    "load_run",
+    "summarize_results",
+}
 HEAVY = {
     "astropy",
     "cosmosis",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.production.alone import alone_command
 from orchestrator.production.production_folder import is_production
-from orchestrator.production.reconcile import Checksums, TargetKeys, target_keys
+from orchestrator.production.reconcile import Checksums, target_keys
 from orchestrator.production.records import State, Target
 from orchestrator.production.selection import Selection
 from orchestrator.production.status_records import Preview, PreviewTask
@@ -86,7 +86,7 @@ def _of_old(production: Production, ledger: Ledger, plan: _Plan, action: str, se
     checksums = Checksums()
     for entry in ledger.selected_targets(selection):
         known.add(entry.target.name)
-        keys: TargetKeys = target_keys(production.plan, entry, checksums)
+        keys = target_keys(production.plan, entry, checksums)
         for stage, task in entry.tasks.items():
             stale = task.state in _ENDED and bool(task.key) and task.key != keys.get(stage, task.key)
             n_stale += stale

@@ -229,11 +229,9 @@ class Production:
         ConfigError, ProductionError
             As the action itself.
         """
-        from orchestrator.production.preview import preview_retry, preview_run, preview_update
+        from orchestrator.production.preview import preview
 
-        if action == "update":
-            return preview_update(self.run_file)
-        return (preview_retry if action == "retry" else preview_run)(self.run_file, selection)
+        return preview(self, action, selection)
 
     def submit(self, *, dry_run: bool = False) -> Submitted:
         """Write the scripts that run the production as one job, and submit the one for Slurm.

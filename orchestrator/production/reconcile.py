@@ -20,7 +20,7 @@ from orchestrator.production.ledger.reading import TargetTasks
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import InputFile, State, Target
 
-__all__ = ["Checksums", "Reconciled", "expected_keys", "reconcile"]
+__all__ = ["Checksums", "Reconciled", "expected_keys", "reconcile", "target_keys"]
 
 _GROUP = 5000
 
@@ -135,7 +135,7 @@ def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     checksums = Checksums()
     changed: list[tuple[int, str]] = []
     for entry in ledger.targets_with_results():
-        keys = _target_keys(plan, entry, checksums)
+        keys = target_keys(plan, entry, checksums)
         for stage, task in entry.tasks.items():
             if stage not in keys or task.state not in (State.DONE, State.FAILED) or not task.key:
                 continue
@@ -154,7 +154,7 @@ def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     return found
 
 
-def _target_keys(plan: Plan, entry: TargetTasks, checksums: Checksums) -> dict[str, str]:
+def target_keys(plan: Plan, entry: TargetTasks, checksums: Checksums) -> dict[str, str]:
     """Return the keys that the tasks of a target would have; none for one whose row lacks what a stage needs."""
     for task in entry.tasks.values():
         checksums.learn(task.files)

@@ -80,6 +80,10 @@ IMPORTED_BY_NAME = {"dust_extinction"}
 """Its modules of laws are imported by their names in a table."""
 
 
+DISTRIBUTIONS = {"yaml": "pyyaml"}
+"""Packages whose distribution has another name."""
+
+
 def imported_packages(root):
     """Return the third-party packages that the source of the package imports anywhere."""
     found = set()
@@ -96,9 +100,11 @@ def imported_packages(root):
 def test_dependencies_are_exactly_what_is_imported(project_root):
     project = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
     required = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
-    extras = [line for name in ("mpi", "specutils", "fsps") for line in project["optional-dependencies"][name]]
+    names = ("mpi", "specutils", "fsps", "slurm", "postgresql", "parquet")
+    extras = [line for name in names for line in project["optional-dependencies"][name]]
     optional = {re.match(r"[\w-]+", line).group() for line in extras}
-    imported = imported_packages(project_root) | IMPORTED_BY_NAME
+    found = imported_packages(project_root) | IMPORTED_BY_NAME
+    imported = {DISTRIBUTIONS.get(name, name) for name in found}
     assert imported - optional == required
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.cli.production import add_production_commands
 from orchestrator.cli.ssp import ssp_app
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import ConfigError, OrchestratorError
 
 __all__ = ["app"]
 
 
 class _OneMessageGroup(TyperGroup):
-    """Show an error that the user can mend as one message without a traceback, and end with exit code 1."""
+    """Show an error that the user can mend as one message without a traceback.
+
+    The exit code is 2 for a faulty configuration or command, else 1.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except OrchestratorError as error:
             typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.filename is None:
+                raise
+            typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
             raise typer.Exit(1) from error
 
 
@@ -30,6 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+add_production_commands(app)
 app.add_typer(ssp_app, name="ssp")
 
 

@@ -19,8 +19,11 @@ _ENTRY = re.compile(r"^ledger:\s*(\S.*?)\s*$", re.MULTILINE)
 
 
 def is_production(folder: str | Path) -> bool:
-    """Whether a folder is that of a production: it holds a resolved run file and plans."""
-    return (Path(folder) / RUN_FILE).is_file()
+    """Whether a folder is that of a production: it holds a resolved run file and plans.
+
+    Your own run file may be called ``run.yaml`` too; its folder holds no plans.
+    """
+    return (Path(folder) / RUN_FILE).is_file() and (Path(folder) / "plan").is_dir()
 
 
 def find_production(start: str | Path | None = None) -> Path:

@@ -10,6 +10,7 @@ from orchestrator.production.alone import alone_command
 from orchestrator.production.identity import MISSING, input_paths
 from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.reading import AttemptRow, TaskRow
+from orchestrator.production.ledger.schema import RESERVED_COLUMNS
 from orchestrator.production.plan import Plan
 from orchestrator.production.reconcile import Checksums
 from orchestrator.production.records import StagePlan
@@ -81,7 +82,7 @@ def _result(ledger: LedgerReader, row: TaskRow) -> tuple[dict[str, Any], dict[st
             if number == row.target_id:
                 named = dict(zip([column.name for column in results.columns], values, strict=True))
                 units = {column.name: column.unit for column in results.columns if column.unit}
-                return named, units
+                return {name: value for name, value in named.items() if name not in RESERVED_COLUMNS}, units
     return {}, {}
 
 

@@ -1,0 +1,308 @@
+"""The commands that run a production and look at it; each calls one function of the library."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.grid import print_json, show
+from orchestrator.cli.selecting import (
+    AsJson,
+    DryRun,
+    LimitOption,
+    SiteOption,
+    StageOption,
+    StateOption,
+    WhereOption,
+    WordList,
+    selection_of,
+)
+from orchestrator.cli.words import sort_words
+
+__all__ = ["add_production_commands"]
+
+_FAILED = 1
+
+
+def add_production_commands(app: typer.Typer) -> None:
+    """Add the commands to the app, in the order in which they are needed."""
+    for name, command in (
+        ("init", init_command),
+        ("check", check_command),
+        ("run", run_command),
+        ("status", status_command),
+        ("show", show_command),
+        ("why", why_command),
+        ("retry", retry_command),
+        ("update", update_command),
+        ("export", export_command),
+        ("sql", sql_command),
+        ("submit", submit_command),
+    ):
+        app.command(name)(command)
+
+
+def init_command(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")],
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Your table of targets; an example if left out.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Write a commented run file to begin with, and an example table if you have none."""
+    from orchestrator.cli.beginning import write_beginning
+
+    run_file = write_beginning(folder, table)
+    place = shlex.quote(str(run_file))
+    show(f"wrote {run_file}", "next:", f"  orchestrator check {place}", f"  orchestrator run {place}")
+
+
+def check_command(
+    words: WordList = None,
+    n_targets: Annotated[
+        int, typer.Option("--limit", min=1, help="Read the inputs of the first N targets.", metavar="N")
+    ] = 3,
+    site: SiteOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a run file, its table and its first targets, and list every fault; run and write nothing."""
+    from orchestrator.production.check import check_run_file
+    from orchestrator.production.run_file import read_run_file
+    from orchestrator.production.status_records import as_plain
+
+    given = sort_words(words)
+    _no_targets(given.targets, "check")
+    report = check_run_file(read_run_file(given.run_file(), given.settings, site), n_targets)
+    if as_json:
+        print_json(as_plain(report))
+        return
+    checked = ", ".join(report.checked[:3]) + (", ..." if len(report.checked) > 3 else "")
+    show(
+        f"{report.name}: {report.n_targets:,} targets, stages {', '.join(report.stages)}",
+        f"no fault found; checked in full: {checked}",
+        *(f"note: {note}" for note in report.notes),
+    )
+
+
+def run_command(
+    words: WordList = None,
+    stage: StageOption = None,
+    state: StateOption = None,
+    where: WhereOption = "",
+    limit: LimitOption = None,
+    site: SiteOption = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do what is not done: start a production, or continue it; the same command always goes on."""
+    from orchestrator.cli.progress import run_with_progress
+    from orchestrator.cli.render_story import preview_parts
+    from orchestrator.production.status_records import as_plain
+
+    given = sort_words(words)
+    selection = selection_of(given.targets, stage, state, where, limit)
+    if dry_run:
+        preview = given.production(site).preview("run", selection)
+        print_json(as_plain(preview)) if as_json else show(*preview_parts(preview))
+        return
+    outcome = run_with_progress(given.production(site), selection, quiet=as_json)
+    if as_json:
+        print_json(as_plain(outcome))
+    raise typer.Exit(outcome.exit_code)
+
+
+def status_command(
+    words: WordList = None,
+    stage: StageOption = None,
+    state: StateOption = None,
+    where: WhereOption = "",
+    limit: LimitOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until all is done or Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a production stands: per stage, or task by task for a selection; exit code 1 if tasks have failed."""
+    from orchestrator.cli.render_status import status_parts
+    from orchestrator.production.status import read_status
+    from orchestrator.production.status_records import as_plain
+
+    given = sort_words(words, settings=False)
+    folder = given.folder()
+    selection = selection_of(given.targets, stage, state, where, limit)
+    if watch:
+        if as_json:
+            msg = "--watch shows a screen; call --json again and again instead"
+            raise typer.BadParameter(msg)
+        from orchestrator.cli.progress import watch_status
+
+        status = watch_status(folder, selection)
+    else:
+        status = read_status(folder, selection)
+        if as_json:
+            print_json(as_plain(status))
+        else:
+            show(*status_parts(status))
+    raise typer.Exit(_FAILED if status.count("failed", "blocked") else 0)
+
+
+def show_command(
+    words: WordList = None,
+    stage: StageOption = None,
+    state: StateOption = None,
+    where: WhereOption = "",
+    limit: LimitOption = 10,
+    log: Annotated[bool, typer.Option("--log", help="With the ends of the logs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened to targets: attempts, inputs, results, files, and the command that repeats a stage alone."""
+    from orchestrator.cli.render_story import story_parts
+    from orchestrator.production.status_records import as_plain
+
+    given = sort_words(words, settings=False)
+    selection = selection_of(given.targets, stage, state, where, limit)
+    stories = list(given.production(existing=True).show(selection))
+    _some(stories, given.targets)
+    if as_json:
+        print_json(as_plain(stories))
+        return
+    for number, story in enumerate(stories):
+        show(*([""] if number else []), *story_parts(story, log=log))
+
+
+def why_command(
+    words: WordList = None,
+    stage: StageOption = None,
+    state: StateOption = None,
+    where: WhereOption = "",
+    limit: LimitOption = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Say what makes each stage of a target current, stale, missing or failed; settings may be tried."""
+    from orchestrator.cli.render_story import why_parts
+    from orchestrator.production.status_records import as_plain
+
+    given = sort_words(words)
+    selection = selection_of(given.targets, stage, state, where, limit)
+    reasons = list(given.production(existing=True).why(selection))
+    _some(reasons, given.targets)
+    if as_json:
+        print_json(as_plain(reasons))
+        return
+    for number, why in enumerate(reasons):
+        show(*([""] if number else []), *why_parts(why))
+
+
+def retry_command(
+    words: WordList = None,
+    stage: StageOption = None,
+    state: StateOption = None,
+    where: WhereOption = "",
+    limit: LimitOption = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Let failed tasks be tried again by the next run, with other options if you give settings."""
+    given = sort_words(words)
+    given.folder()
+    selection = selection_of(given.targets, stage, state, where, limit)
+    production = given.production()
+    if dry_run:
+        from orchestrator.cli.render_story import preview_parts
+
+        show(*preview_parts(production.preview("retry", selection)))
+        return
+    count = production.retry(selection)
+    show(f"{count:,} {'task is' if count == 1 else 'tasks are'} ready to be tried again; orchestrator run does it")
+
+
+def update_command(words: WordList = None, dry_run: DryRun = False) -> None:
+    """Compare table, run file and data with the ledger: new rows become tasks, stale results are done again."""
+    given = sort_words(words)
+    _no_targets(given.targets, "update")
+    production = given.production()
+    if dry_run:
+        from orchestrator.cli.render_story import preview_parts
+
+        show(*preview_parts(production.preview("update")))
+        return
+    show(production.update().to_text())
+
+
+def export_command(
+    file: Annotated[Path, typer.Argument(help="File ending in .fits, .parquet, .ecsv or .csv.", metavar="FILE")],
+    words: WordList = None,
+    stage: Annotated[
+        str | None, typer.Option("--stage", help="Results of this stage; all side by side if left out.")
+    ] = None,
+    state: StateOption = None,
+    where: WhereOption = "",
+    limit: LimitOption = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Only these columns, with commas between.", metavar="NAMES")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write results to a file, with units, descriptions and where they come from."""
+    from orchestrator.production.export import export_results
+    from orchestrator.production.ledger.ledger import open_ledger
+    from orchestrator.production.production_folder import ledger_url
+
+    given = sort_words(words, settings=False)
+    selection = selection_of(given.targets, None, state, where, limit)
+    names = None if columns is None else columns.replace(",", " ").split()
+    with open_ledger(ledger_url(given.folder()), read_only=True) as ledger:
+        written = export_results(ledger, stage, selection, file, columns=names, overwrite=overwrite)
+    show(f"{written.path}: {written.n_rows:,} rows, {written.n_columns} columns")
+
+
+def sql_command(
+    statement: Annotated[str, typer.Argument(help="One SELECT; tables: target, task, attempt, result_STAGE, run.")],
+    words: WordList = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most N rows.", metavar="N")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the ledger in SQL; nothing can be changed."""
+    from orchestrator.cli.grid import Grid
+    from orchestrator.production.ledger.ledger import open_ledger
+    from orchestrator.production.production_folder import ledger_url
+
+    given = sort_words(words, settings=False)
+    _no_targets(given.targets, "sql")
+    with open_ledger(ledger_url(given.folder()), read_only=True) as ledger:
+        answer = ledger.select_sql(statement, limit)
+    if as_json:
+        print_json([dict(zip(answer.names, row, strict=True)) for row in answer.rows])
+        return
+    rows: list[tuple[object, ...]] = [tuple(row) for row in answer.rows]
+    show(Grid(answer.names, [tuple("" if value is None else str(value) for value in row) for row in rows]))
+    if not answer.complete:
+        show(f"and more; --limit shows more than {limit:,}")
+
+
+def submit_command(
+    words: WordList = None,
+    site: SiteOption = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Write the script of one Slurm job that runs the production, and submit it; and a shell script of the same."""
+    given = sort_words(words)
+    _no_targets(given.targets, "submit")
+    submitted = given.production(site).submit(dry_run=dry_run)
+    show(f"for sbatch: {submitted.slurm}", f"for a shell: {submitted.shell}")
+    command = shlex.join(submitted.command)
+    show(f"submit it with: {command}" if dry_run else f"submitted as job {submitted.job}: {command}")
+
+
+def _no_targets(targets: tuple[str, ...], command: str) -> None:
+    if targets:
+        msg = f"{targets[0]!r} is no run file, no production and no setting, and {command} is not for single targets"
+        raise typer.BadParameter(msg)
+
+
+def _some(found: Sequence[object], targets: tuple[str, ...]) -> None:
+    if not found:
+        from orchestrator.errors import ProductionError
+
+        msg = f"no target fits the selection{': ' + ', '.join(targets) if targets else ''}"
+        raise ProductionError(msg)

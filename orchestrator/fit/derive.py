@@ -33,6 +33,9 @@ Columns = dict[tuple[str, str], FloatArray]
 MOST_SAMPLES = 1000
 """Samples that are taken: the error of a median from so many is 4 % of the posterior's width."""
 _BATCH = 64
+"""Points at a time, where each takes a spectrum."""
+_LARGE_BATCH = 1024
+"""Where it takes the masses of the SSPs."""
 _SEED = 20240229
 
 
@@ -74,11 +77,13 @@ def derive(summary: ResultsSummary, reader: Reader, modules: Mapping[str, Any]) 
     name, module = list(with_history.items())[-1]
     chain = reader.chain
     rows, weights = posterior_rows(chain, summary)
-    # The best fit comes first.
-    parameters = _parameters(reader, np.concatenate([[summary.best_fit.row], rows]))
-    mass = _mass(chain, np.concatenate([[summary.best_fit.row], rows]), modules.values(), parameters)
+    # The best fit comes first. A walker that stays repeats its row: each point is computed once.
+    points, places = _different_points(chain, np.concatenate([[summary.best_fit.row], rows]))
+    parameters = _parameters(reader, points)
+    mass = _mass(chain, points, modules.values(), parameters)
     model: DerivedModel = module.derived
-    values, unavailable = _quantities([m.derived for m in with_history.values()], parameters, mass)
+    found_values, unavailable = _quantities([m.derived for m in with_history.values()], parameters, mass)
+    values = {quantity: column[places] for quantity, column in found_values.items()}
     meta = _meta(summary.best_fit, chain, name, module, model)
     derived = DerivedParameters(
         tuple(_summary(quantity, values[quantity], weights, model) for quantity in values),
@@ -89,14 +94,14 @@ def derive(summary: ResultsSummary, reader: Reader, modules: Mapping[str, Any]) 
     if "t50" in model.unavailable:
         return Derived(derived, None)
     unit = "1 / yr" if mass is None else "Msun / yr"
-    per_point = np.ones(len(rows) + 1) if mass is None else mass
+    per_point = np.ones(len(points)) if mass is None else mass
     found = model.formation_history(parameters, per_point)
     history = FormationHistoryBands(
         lookback_start=found.edges[1:],
         lookback_end=found.edges[:-1],
-        rate=_bands(found.rate, weights),
-        mass_fraction=_bands(found.mass_fraction, weights),
-        log10_metallicity=_bands(found.log10_metallicity, weights),
+        rate=_bands(found.rate[places], weights),
+        mass_fraction=_bands(found.mass_fraction[places], weights),
+        log10_metallicity=_bands(found.log10_metallicity[places], weights),
         rate_unit=unit,
         n_samples=len(rows),
         meta=meta,
@@ -154,6 +159,18 @@ def posterior_rows(
     return used[chosen], counts / counts.sum()
 
 
+def _different_points(
+    chain: Chain, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows that hold each point of the given ones once, and the place of each given one among them."""
+    if chain.samples.shape[1] == 0:
+        return rows, np.arange(len(rows))
+    values = np.ascontiguousarray(chain.samples[rows]) + 0.0  # no negative zero
+    whole = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
+    _, first, places = np.unique(whole, return_index=True, return_inverse=True)
+    return rows[first], places.reshape(-1)
+
+
 def _parameters(reader: Reader, rows: NDArray[np.int64]) -> Columns:
     """Return sampled and fixed parameters of these rows."""
     chain = reader.chain
@@ -206,8 +223,8 @@ def _quantities(
     for model in models:
         names = [n for n in model.available if mass is not None or not DERIVED_QUANTITIES[n].scales_with_mass]
         parts = []
-        for start in range(0, n_points, _BATCH):
-            rows = slice(start, start + _BATCH)
+        for start in range(0, n_points, _LARGE_BATCH):
+            rows = slice(start, start + _LARGE_BATCH)
             part = {key: column[rows] for key, column in parameters.items()}
             parts.append(model.evaluate(names, part, known_mass[rows]))
         values |= {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.cli.compare import add_posterior_commands
 from orchestrator.cli.production import add_production_commands
 from orchestrator.cli.ssp import ssp_app
 from orchestrator.errors import ConfigError, OrchestratorError
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 add_production_commands(app)
+add_posterior_commands(app)
 app.add_typer(ssp_app, name="ssp")
 
 

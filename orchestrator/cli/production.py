@@ -26,6 +26,7 @@ from orchestrator.cli.words import sort_words
 __all__ = ["add_production_commands"]
 
 _FAILED = 1
+_TABLES = (".fits", ".parquet", ".ecsv", ".csv")
 
 
 def add_production_commands(app: typer.Typer) -> None:
@@ -230,7 +231,6 @@ def update_command(words: WordList = None, dry_run: DryRun = False) -> None:
 
 
 def export_command(
-    file: Annotated[Path, typer.Argument(help="File ending in .fits, .parquet, .ecsv or .csv.", metavar="FILE")],
     words: WordList = None,
     stage: Annotated[
         str | None, typer.Option("--stage", help="Results of this stage; all side by side if left out.")
@@ -243,34 +243,39 @@ def export_command(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write results to a file, with units, descriptions and where they come from."""
+    """Write results to the word ending in .fits, .parquet, .ecsv or .csv, with units and descriptions."""
     from orchestrator.production.export import export_results
     from orchestrator.production.ledger.ledger import open_ledger
     from orchestrator.production.production_folder import ledger_url
 
-    given = sort_words(words, settings=False)
+    files = [word for word in words or () if word.lower().endswith(_TABLES)]
+    if len(files) != 1:
+        msg = f"expected one file to write, ending in {', '.join(_TABLES)}; found {', '.join(files) or 'none'}"
+        raise typer.BadParameter(msg)
+    given = sort_words([word for word in words or () if word != files[0]], settings=False)
     selection = selection_of(given.targets, None, state, where, limit)
     names = None if columns is None else columns.replace(",", " ").split()
     with open_ledger(ledger_url(given.folder()), read_only=True) as ledger:
-        written = export_results(ledger, stage, selection, file, columns=names, overwrite=overwrite)
+        written = export_results(ledger, stage, selection, files[0], columns=names, overwrite=overwrite)
     show(f"{written.path}: {written.n_rows:,} rows, {written.n_columns} columns")
 
 
 def sql_command(
-    statement: Annotated[str, typer.Argument(help="One SELECT; tables: target, task, attempt, result_STAGE, run.")],
     words: WordList = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most N rows.", metavar="N")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the ledger in SQL; nothing can be changed."""
+    """Ask the ledger in SQL, one SELECT in quotes; its tables: target, task, attempt, run, result_STAGE."""
     from orchestrator.cli.grid import Grid
     from orchestrator.production.ledger.ledger import open_ledger
     from orchestrator.production.production_folder import ledger_url
 
     given = sort_words(words, settings=False)
-    _no_targets(given.targets, "sql")
+    if len(given.targets) != 1:
+        msg = f"expected one statement in quotes, such as 'select name from target'; found {len(given.targets)} words"
+        raise typer.BadParameter(msg)
     with open_ledger(ledger_url(given.folder()), read_only=True) as ledger:
-        answer = ledger.select_sql(statement, limit)
+        answer = ledger.select_sql(given.targets[0], limit)
     if as_json:
         print_json([dict(zip(answer.names, row, strict=True)) for row in answer.rows])
         return

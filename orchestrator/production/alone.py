@@ -97,6 +97,7 @@ def _columns(ledger: Any, stage: str, target: str) -> dict[str, Any]:
 def _call(plan: Plan, stage: StagePlan, target: Target, upstream: Mapping[str, Mapping[str, Any]]) -> int:
     from orchestrator.production.work.function_stage import call_function
 
+    plan.add_python_path()
     row = call_function(stage_sections(plan, stage, target), target, upstream)
     sys.stdout.write(json.dumps(row.values, indent=1, default=str) + "\n")
     return 0

@@ -69,6 +69,7 @@ def check_run_file(run_file: RunFile, n_targets: int = 3) -> CheckReport:
         Listing every fault, each with its stage and target.
     """
     plan = plan_of(run_file)
+    plan.add_python_path()
     faults = [f"stage {stage.name!r}: {fault}" for stage in plan.stages for fault in _function_faults(stage)]
     try:
         targets = read_targets(run_file)

@@ -7,6 +7,8 @@ folder of the production.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -41,6 +43,8 @@ class Plan:
         Axis of ``cross`` to variant to overrides; None for an axis of plain values.
     table_folder : str
         Folder that files named in the table of targets are relative to.
+    python_path : tuple of str
+        Folders that functions are imported from.
     isolation : {'process', 'none'}
     mpi_command : str
     scratch : str or None
@@ -55,6 +59,7 @@ class Plan:
     samples: str = "shards"
     axes: Mapping[str, Mapping[str, Mapping[str, Any]] | None] = field(default_factory=dict)
     table_folder: str = "."
+    python_path: tuple[str, ...] = ()
     isolation: str = "process"
     mpi_command: str = "mpiexec -n {ranks}"
     scratch: str | None = None
@@ -69,6 +74,13 @@ class Plan:
     def prepared(self) -> dict[Any, Any]:
         """What `orchestrator.production.target_config` has prepared for this plan."""
         return {}
+
+    def add_python_path(self) -> None:
+        """Let this process import the functions of the stages; what it can import already comes first."""
+        for path in self.python_path:
+            folder = os.path.normpath(os.path.join(self.folder, path))
+            if folder not in sys.path:
+                sys.path.append(folder)
 
     @property
     def file(self) -> str:
@@ -145,6 +157,7 @@ def plan_of(run_file: RunFile) -> Plan:
         samples=run_file.samples,
         axes=axes,
         table_folder=portable_path(str(run_file.table.parent), folder),
+        python_path=tuple(portable_path(path, folder) for path in run_file.python_path),
         isolation=run_file.site.isolation,
         mpi_command=run_file.site.mpi_command,
         scratch=run_file.site.scratch,
@@ -179,7 +192,7 @@ def from_json(text: str, folder: str | Path = ".") -> Plan:
     try:
         content = json.loads(text)
         stages = tuple(StagePlan(**_tuples(entry)) for entry in content.pop("stages"))
-        return replace(Plan(stages=stages, **content), folder=str(folder))
+        return Plan(stages=stages, **_tuples(content), folder=str(folder))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = f"this is no plan of a production, or one of another version: {error}"
         raise ProductionError(msg) from error

@@ -49,10 +49,11 @@ def resolved_content(run_file: RunFile) -> dict[str, Any]:
         "pipeline": {stage.name: _stage(stage) for stage in plan.stages},
         "site": run_file.site.model_dump(mode="json", exclude_defaults=True, exclude={"options"}),
         "sites": _copied(run_file.sites),
+        "python_path": list(plan.python_path),
         "pre_script": _relative(run_file.pre_script, folder),
         "post_script": _relative(run_file.post_script, folder),
     }
-    return {key: value for key, value in content.items() if value not in (None, {})}
+    return {key: value for key, value in content.items() if value not in (None, {}, [])}
 
 
 def _relative(path: Path | None, folder: str) -> str | None:

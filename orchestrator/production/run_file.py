@@ -64,6 +64,8 @@ class RunFile:
     site : Site
     sites : Mapping
         The sites to choose from, as in the run file.
+    python_path : tuple of str
+        Folders that function stages are imported from, absolute; empty if there are none.
     pre_script, post_script : Path or None
     settings : tuple of str
         Those of the command line, for the record.
@@ -81,6 +83,7 @@ class RunFile:
     stages: tuple[StagePlan, ...]
     site: Site
     sites: Mapping[str, Any]
+    python_path: tuple[str, ...] = ()
     pre_script: Path | None = None
     post_script: Path | None = None
     settings: tuple[str, ...] = ()
@@ -143,6 +146,7 @@ def read_run_file(
         stages=stages,
         site=chosen,
         sites=entries.sites,
+        python_path=_python_path(entries, stages, source.parent),
         pre_script=_script(entries.pre_script, "pre_script", source.parent, look, faults),
         post_script=_script(entries.post_script, "post_script", source.parent, look, faults),
         settings=tuple(settings),
@@ -274,6 +278,13 @@ def _with_variants(
                         faults += [f"targets.cross.{axis}.{variant}: {fault}" for fault in error.faults]
             cross[axis][str(variant)] = changed
     return entries.model_copy(update={"cross": cross})
+
+
+def _python_path(entries: RunEntries, stages: Sequence[StagePlan], folder: Path) -> tuple[str, ...]:
+    if not any(stage.kind == "function" for stage in stages):
+        return ()
+    given = (".",) if entries.python_path is None else entries.python_path
+    return tuple(absolute_path(path, "read", folder) for path in given)
 
 
 def _script(value: str | None, entry: str, folder: Path, look: bool, faults: list[str]) -> Path | None:

@@ -127,6 +127,9 @@ class RunEntries(BaseModel):
     )
     site: Any = Field("local", description="where the work runs: entries, or a name of one in `sites`")
     sites: Mapping[str, Any] = Field(default_factory=dict, description="name to the entries of a site")
+    python_path: tuple[str, ...] | None = Field(
+        None, description="folders that function stages are imported from; that of the run file if left out"
+    )
     pre_script: str | None = Field(None, description="script that is run before the work begins")
     post_script: str | None = Field(None, description="script that is run when all is done")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["is_setting"]
+
+_SETTING = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)*\s*=(?!=)")
 
 
 def is_setting(word: str) -> bool:
     """Whether a word of the command line is a setting: a dotted name, an equal sign, a value."""
-    name, equals, _ = word.partition("=")
-    return bool(equals) and all(part.strip() and not set(part) & set("/*?[") for part in name.split("."))
+    return _SETTING.match(word) is not None

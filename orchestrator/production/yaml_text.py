@@ -122,4 +122,10 @@ def read_yaml(path: str | Path) -> Any:
 
 def render_yaml(content: Any) -> str:
     """Return plain content as YAML that `parse_yaml` reads back the same, in the given order."""
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    text = _dumped(content, allow_unicode=True)
+    # PyYAML loses some rare line breaks of Unicode; escaped they stay.
+    return text if parse_yaml(text) == content else _dumped(content, allow_unicode=False)
+
+
+def _dumped(content: Any, *, allow_unicode: bool) -> str:
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=110))

@@ -171,6 +171,7 @@ def _workbench(production: Path, plan_file: str) -> _Workbench:
 
 def _new_workbench(production: Path, plan_file: str) -> _Workbench:
     plan = read_plan(production, plan_file)
+    plan.add_python_path()
     scratch = _scratch_folder(plan)
     if plan.isolation == "none":
         from orchestrator.production.work.in_process import InProcess

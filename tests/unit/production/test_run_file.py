@@ -213,3 +213,36 @@ def test_without_a_look_the_table_may_be_gone(path, tmp_path):
 def test_files_that_are_no_run_file(path, text):
     path.write_text(text)
     assert str(path) in faults_of(path)[0]
+
+
+def test_functions_are_imported_from_beside_the_run_file(path, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run_file = read_run_file(path)
+    assert run_file.python_path == (str(tmp_path),)
+    again = read_run_file(write_resolved(run_file).parent)
+    assert again.python_path == (str(tmp_path),)
+    plan_of(again).add_python_path()
+    plan_of(again).add_python_path()
+    assert sys.path.count(str(tmp_path)) == 1
+    assert read_run_file(path, ["python_path=[steps]"]).python_path == (str(tmp_path / "steps"),)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("seed=3", True),
+        ("kinematics.KinDust.velscale=70", True),
+        ("handover.kinematics--los_vel=fix", True),
+        ("NGC/seed=1", False),
+        ("NGC*", False),
+        ("select name from target where state='x'", False),
+        ("a==3", False),
+        ("=3", False),
+    ],
+)
+def test_what_a_setting_looks_like(word, expected):
+    from orchestrator.production.setting_words import is_setting
+
+    assert is_setting(word) is expected

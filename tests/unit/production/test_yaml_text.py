@@ -13,6 +13,7 @@ LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
     | st.text(st.characters(blacklist_categories=["Cs"]), max_size=12)
     | st.sampled_from(["1e-3", "10:00:00", "2024-01-01", "yes", "null", "1.5", "0x1f", "~", "{a}", "010", "="])
+    | st.sampled_from(["\x85", "\u2028x", "é"])
 )  # fmt: skip
 CONTENT = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)

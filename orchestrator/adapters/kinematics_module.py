@@ -18,6 +18,7 @@ from orchestrator.forward_model.goodness import Goodness
 from orchestrator.forward_model.kinematics import KinematicsModel
 from orchestrator.forward_model.kinematics_setup import prepare_kinematics_model
 from orchestrator.forward_model.observed_spectrum import measure_lines_of_fit
+from orchestrator.forward_model.predicted_data import PredictedData
 from orchestrator.forward_model.spectrum_fit import (
     library_of,
     observed_spectrum,
@@ -117,6 +118,29 @@ class KinematicsModule(CosmosisModule):
         pixels = self.kinematics.pixels
         residual = pixels.flux - fit.flux[0][pixels.good_pixels[pixels.covered]]
         return Goodness(float((residual**2 * pixels.inverse_variance).sum()), len(residual), self._n_free)
+
+    def predicted_data(self, solution: Any) -> PredictedData:
+        """Return the fitted pixels, their model and their noise at a solution."""
+        parameters = self.read_parameters(solution)
+        fit, pixels = self.kinematics.model_flux(parameters), self.kinematics.pixels
+        good = pixels.good_pixels[pixels.covered]
+        stated, noise = pixels.inverse_variance**-0.5, self.kinematics.noise
+        scale = self.kinematics.noise_scale(parameters, self.spectrum.uncertainty[pixels.covered])
+        nu = None
+        if noise is not None and noise.student:
+            nu = float(parameters["noise", "nu"][0]) if noise.nu is None else noise.nu
+        return PredictedData(
+            kind="spectrum",
+            wavelength=self.spectrum.rest_wavelength[pixels.covered][good] * (1 + self.spectrum.redshift),
+            flux=pixels.flux,
+            stated=stated,
+            model=fit.flux[0][good],
+            noise=stated * np.broadcast_to(scale, good.shape)[good],
+            unit="erg/s/cm2/Angstrom",
+            nu=nu,
+            dependent="the weights of the templates are solved from all pixels at once",
+            correlated=noise is not None and noise.kernel is not None,
+        )
 
     @property
     def _n_free(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.adapters.cosmosis_module import CosmosisModule
 from orchestrator.forward_model.goodness import Goodness
 from orchestrator.forward_model.photometry_fit import PhotometryFit, PhotometryModel, prepare_photometry_fit
+from orchestrator.forward_model.predicted_data import PredictedData
 from orchestrator.physics.parameter import ParameterValues
 
 __all__ = ["PhotometryModule"]
@@ -50,6 +51,29 @@ class PhotometryModule(CosmosisModule):
         pull = (data.flux - model)[measured] / data.uncertainty[measured]
         n_free = sum(p.lower != p.upper for p in self.parameters) + (self.options.amplitude != "sampled")
         return Goodness(float((pull**2).sum()), int(measured.sum()), n_free)
+
+    def predicted_data(self, solution: Any) -> PredictedData:
+        """Return the bands, their model and their noise at a solution."""
+        parameters = self.read_parameters(solution)
+        joint = self.joint_mass(solution)
+        data, noise = self.model.photometry, self.model.noise
+        nu = None
+        if noise.student:
+            nu = float(parameters["noise", "nu"][0]) if noise.nu is None else noise.nu
+        marginalised = self.options.amplitude == "marginalised"
+        return PredictedData(
+            kind="photometry",
+            wavelength=self.fit.effective_wavelength,
+            flux=data.flux,
+            stated=data.uncertainty,
+            model=self.model.model_fluxes(parameters, self._own_mass(parameters) if joint is None else joint)[0],
+            noise=self.model.noise_level(parameters)[0],
+            unit="erg/s/cm2/Hz",
+            names=tuple(data.filter_names),
+            nu=nu,
+            limit=data.is_upper_limit.astype(float) - data.is_lower_limit,
+            dependent="the mass is marginalised inside the likelihood" if marginalised else "",
+        )
 
     def plot_solution(self, solution: Any, figname: str | Path | None = None) -> Path:
         """Draw fluxes, limits, the model SED and residuals.

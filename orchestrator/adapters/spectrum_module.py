@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.forward_model.emission_line_table import EmissionLineMeasurements
     from orchestrator.forward_model.evaluation import Evaluation
     from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
+    from orchestrator.forward_model.predicted_data import PredictedData
     from orchestrator.forward_model.spectrum_fit import SpectrumFit
     from orchestrator.forward_model.stellar_spectrum import StellarSpectrumModel
     from orchestrator.physics.amplitude import Parabola
@@ -100,6 +101,42 @@ class SpectrumModule(CosmosisModule):
         pixels = self.model.pixels
         residual = pixels.flux - flux[0][pixels.good_pixels[pixels.covered]]
         return Goodness(float((residual**2 * pixels.inverse_variance).sum()), len(residual), self._n_free)
+
+    def predicted_data(self, solution: Any) -> PredictedData:
+        """Return the fitted pixels, their model and their noise at a solution."""
+        from orchestrator.forward_model.general_spectrum import GeneralSpectrumModel
+        from orchestrator.forward_model.predicted_data import PredictedData
+
+        parameters = self.read_parameters(solution)
+        flux, _ = self.model.model_spectrum(parameters, self.joint_mass(solution))
+        spectrum, pixels = self.fit.spectrum, self.model.pixels
+        good = pixels.good_pixels[pixels.covered]
+        scale, _ = self._noise_found(parameters, spectrum.uncertainty[pixels.covered], pixels.flux - flux[0][good])
+        stated = pixels.inverse_variance**-0.5
+        noise = self.model.noise if isinstance(self.model, GeneralSpectrumModel) else None
+        nu = None
+        if noise is not None and noise.student:
+            nu = float(parameters["noise", "nu"][0]) if noise.nu is None else noise.nu
+        return PredictedData(
+            kind="spectrum",
+            wavelength=self.fit.covered_wavelength[good] * (1 + spectrum.redshift),
+            flux=pixels.flux,
+            stated=stated,
+            model=flux[0][good],
+            noise=stated * scale[good],
+            unit="erg/s/cm2/Angstrom",
+            nu=nu,
+            dependent=self._why_dependent(noise is not None and noise.kernel is not None),
+            correlated=noise is not None and noise.kernel is not None,
+        )
+
+    def _why_dependent(self, correlated: bool) -> str:
+        """Say why the likelihood of the pixels is no product; empty if it is."""
+        if correlated:
+            return "the noise is a Gaussian process"
+        if "marginalised" in (self.options.amplitude, self.model.polynomial_mode):
+            return "mass or polynomial are marginalised inside the likelihood"
+        return ""
 
     @property
     def _n_free(self) -> int:

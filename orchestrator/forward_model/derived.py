@@ -257,9 +257,17 @@ def band_luminosity(library: SSPLibrary, light_range: tuple[float, float]) -> Fl
     wave = library.wavelength
     first, last = np.searchsorted(wave, low, side="right") - 1, np.searchsorted(wave, high) + 1
     part, spectra = wave[first:last], library.flux[..., first:last].reshape(-1, last - first)
-    knots = np.concatenate([[low], part[(part > low) & (part < high)], [high]])
-    values = np.array([np.interp(knots, part, spectrum) for spectrum in spectra])
-    return np.asarray(np.trapezoid(values, knots, axis=1))
+    inside = (part > low) & (part < high)
+    knots = np.concatenate([[low], part[inside], [high]])
+    lower, upper = (_between(part, spectra, edge)[:, None] for edge in (low, high))
+    return np.asarray(np.trapezoid(np.concatenate([lower, spectra[:, inside], upper], axis=1), knots, axis=1))
+
+
+def _between(wavelength: FloatArray, spectra: FloatArray, at: float) -> FloatArray:
+    """Return spectra at one wavelength, joined by straight lines, shape (n_spectra,)."""
+    right = int(np.clip(np.searchsorted(wavelength, at), 1, len(wavelength) - 1))
+    step = (at - wavelength[right - 1]) / (wavelength[right] - wavelength[right - 1])
+    return np.asarray((1.0 - step) * spectra[:, right - 1] + step * spectra[:, right], dtype=float)
 
 
 def derived_model(

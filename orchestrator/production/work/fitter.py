@@ -14,6 +14,7 @@ frame to it holds targets, ``{"works": [...]}``; it answers with one frame per s
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -63,6 +64,7 @@ def _serve(channel: object) -> None:
     setting = Setting(read_plan(production, order["plan"]), production, Path(order["scratch"]))
     if any(stage.kind == "fit" for stage in setting.plan.stages):
         import_everything()
+    gc.freeze()  # what stays is not looked through at every collection
     channel.send({"ready": os.getpid()})
     while True:
         received = channel.receive()

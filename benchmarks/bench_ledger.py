@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if why_missing():
             print(why_missing(), file=sys.stderr)
         else:
-            with PostgresServer() as server:
+            with PostgresServer(tempfile.gettempdir()) as server:
                 measure(server.url, "postgresql", given)
     return 0
 

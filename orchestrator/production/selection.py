@@ -137,7 +137,7 @@ def _stages(selection: Selection, known: KnownColumns) -> tuple[str, ...]:
 def _states(selection: Selection) -> tuple[str, ...]:
     for name in selection.states:
         if name not in list(State):
-            msg = f"There is no state {name!r}{nearest_known(name, State)}"
+            msg = f"There is no state {name!r}{nearest_known(name, map(str, State))}"
             raise ConfigError(msg)
     return tuple(str(name) for name in selection.states)
 

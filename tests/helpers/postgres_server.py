@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Self
@@ -19,6 +20,7 @@ from typing import Self
 import psutil
 
 _PATIENCE = 60.0
+_MEMORY = "/dev/shm"
 _NUMBERS = itertools.count()
 
 
@@ -61,6 +63,11 @@ def _unprivileged() -> str | None:
 class PostgresServer:
     """A server on a unix socket and a free port of the loopback interface.
 
+    Parameters
+    ----------
+    parent : str, optional
+        Where its folder is made; in memory by default, where that is possible.
+
     Attributes
     ----------
     folder : Path
@@ -68,9 +75,11 @@ class PostgresServer:
     port : int
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent: str | None = None) -> None:
         self.programs = postgres_programs()
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        if parent is None and os.access(_MEMORY, os.W_OK):
+            parent = _MEMORY
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         self.user = _unprivileged()
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -100,7 +109,8 @@ class PostgresServer:
             str(self.programs["postgres"]), "-D", str(self.data), "-p", str(self.port), "-k", str(self.folder),
             "-c", "listen_addresses=127.0.0.1",
         ]  # fmt: skip
-        if shutil.which("setpriv"):  # it stops even if the tests are killed
+        # It stops even if the tests are killed. The signal comes when the thread that has started it ends.
+        if shutil.which("setpriv") and threading.current_thread() is threading.main_thread():
             command = ["setpriv", "--pdeathsig", "INT", *command]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -131,9 +141,13 @@ class PostgresServer:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait(_PATIENCE)
-        _, alive = psutil.wait_procs(everyone[1:], _PATIENCE)
-        assert not alive
         self._process = None
+        end = time.monotonic() + _PATIENCE
+        while not all(_is_gone(process) for process in everyone[1:]):
+            if time.monotonic() > end:
+                msg = "processes of a killed PostgreSQL are still there"
+                raise RuntimeError(msg)
+            time.sleep(0.01)
 
     def restart(self) -> None:
         """Stop it, if it runs, and start it again on the same port."""
@@ -141,8 +155,8 @@ class PostgresServer:
         self.start()
 
     def close(self) -> None:
-        """Stop it and remove its folder."""
-        self.stop()
+        """End it without ceremony and remove its folder."""
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -180,6 +194,14 @@ class PostgresServer:
         if done.returncode:
             msg = f"{command[0]} failed:\n{done.stdout}{done.stderr}"
             raise RuntimeError(msg)
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, its entry in the table of processes left aside."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _group(user: str | None) -> int | None:

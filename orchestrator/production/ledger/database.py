@@ -105,7 +105,22 @@ class Database:
             with self._reader.connect() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise translated(error, self.place, _BUSY) from error
+            raise translated(error, self.place, 0.0) from error
+
+    def read(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """Read something in one short transaction that cannot write; the driver waits for a database that is away.
+
+        Parameters
+        ----------
+        work : callable
+            Gets the connection. It must be safe to repeat.
+
+        Raises
+        ------
+        ProductionError
+            If the database does not answer: at once if the ledger is open for reading only.
+        """
+        return self._patiently(self._reader, work, 0.0 if self.read_only else self.patience)
 
     def write(self, work: Callable[[sa.Connection], Result]) -> Result:
         """Do some work in one transaction, again from its start while the database is away.
@@ -124,17 +139,20 @@ class Database:
         if self._writer is None:
             msg = f"The ledger {self.place} is open for reading only."
             raise ProductionError(msg)
+        return self._patiently(self._writer, work, self.patience)
+
+    def _patiently(self, engine: sa.Engine, work: Callable[[sa.Connection], Result], patience: float) -> Result:
         trying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_away),
-            stop=tenacity.stop_after_delay(self.patience),
+            stop=tenacity.stop_after_delay(patience),
             wait=tenacity.wait_exponential(multiplier=0.1, max=10.0),
             before_sleep=self._say_that_it_waits,
             reraise=True,
         )
         try:
-            return trying(_transaction, self._writer, work)
+            return trying(_transaction, engine, work)
         except (sa.exc.DBAPIError, LockLost) as error:
-            raise translated(error, self.place, self.patience) from error
+            raise translated(error, self.place, patience) from error
 
     @contextlib.contextmanager
     def impatient(self) -> Iterator[None]:
@@ -235,19 +253,26 @@ def _transaction(engine: sa.Engine, work: Callable[[sa.Connection], Result]) -> 
 
 def _sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
     """Open a file; a reader leaves no trace in it."""
-    mode = "ro" if read_only else "rwc"
+    if not read_only:
+        # What the ledger has taken in must survive a power cut: its journals leave the spool.
+        return _opened(path, "mode=rwc", "journal_mode = WAL", "synchronous = FULL", "analysis_limit = 1000")
+    try:
+        return _opened(path, "mode=ro", "query_only = 1")
+    except sqlite3.OperationalError:
+        # Even a reader of a log needs files beside it. Nobody writes if there is no log, and it is not asked for
+        # where this user may not write.
+        if os.access(path.parent, os.W_OK, effective_ids=True) or path.with_name(f"{path.name}-wal").exists():
+            raise
+        return _opened(path, "immutable=1", "query_only = 1")
+
+
+def _opened(path: Path, options: str, *pragmas: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
+        f"{path.as_uri()}?{options}", uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
     )
     try:
-        if read_only:
-            connection.execute("PRAGMA query_only = 1")
-        else:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # What the ledger has taken in must survive a power cut: its journals leave the spool.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA analysis_limit = 1000")
-        connection.execute("PRAGMA cache_size = -65536")
+        for pragma in (*pragmas, "cache_size = -65536"):
+            connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         connection.close()
         raise

@@ -55,7 +55,7 @@ def translated(error: BaseException, place: str, patience: float) -> BaseExcepti
     place : str
         The database, without a password.
     patience : float
-        Seconds that were waited.
+        Seconds that were waited, 0 if nobody waited.
 
     Returns
     -------
@@ -71,7 +71,8 @@ def translated(error: BaseException, place: str, patience: float) -> BaseExcepti
     if _is_full(error.orig):
         return ProductionError(f"The disk of the ledger {place} is full ({reason}). Make room there. {resume}")
     if is_away(error):
-        msg = f"The ledger {place} has not answered for {patience:g} s ({reason}). Bring the database back. {resume}"
+        waited = f" for {patience:g} s" if patience else ""
+        msg = f"The ledger {place} has not answered{waited} ({reason}). Bring the database back. {resume}"
         return ProductionError(msg)
     if isinstance(error.orig, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
         error.orig, sqlite3.IntegrityError | sqlite3.ProgrammingError

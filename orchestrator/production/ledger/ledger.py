@@ -25,7 +25,7 @@ from orchestrator.production.ledger.opening import make_tables, must_exist, prep
 from orchestrator.production.ledger.plans import register_plan
 from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.result_links import repack
-from orchestrator.production.ledger.result_tables import declared_columns, ensure_columns
+from orchestrator.production.ledger.result_tables import ensure_columns
 from orchestrator.production.ledger.schema import run, task
 from orchestrator.production.ledger.schema import stage as stage_table
 from orchestrator.production.ledger.states import Graph, read_graph
@@ -202,8 +202,7 @@ class Ledger(LedgerReader):
             Numbers of targets to leave out.
         """
         at = time.time() if now is None else now
-        with self.database.reading() as connection:
-            return work.next_work(connection, self.pipeline, limit, at, exclude)
+        return self.database.read(lambda connection: work.next_work(connection, self.pipeline, limit, at, exclude))
 
     def mark_running(self, works: Sequence[Work], chunk: str) -> None:
         """Mark the ready tasks of these targets as running in a chunk."""
@@ -224,8 +223,7 @@ class Ledger(LedgerReader):
         self, tasks: Sequence[tuple[int, str]]
     ) -> dict[tuple[int, str], tuple[dict[str, int], float]]:
         """Return how often tasks, target and stage, have failed by class of error, and their present budget."""
-        with self.database.reading() as connection:
-            return work.failures_before(connection, tasks)
+        return self.database.read(lambda connection: work.failures_before(connection, tasks))
 
     def ensure_columns(self, stage: str, columns: Sequence[Column]) -> None:
         """Add the columns that the results of a stage do not have yet.
@@ -322,14 +320,12 @@ class Ledger(LedgerReader):
     def pipeline(self) -> Graph:
         """The stages; only the writer changes them, so it need not ask again."""
         if self._graph is None:
-            with self.database.reading() as connection:
-                self._graph = read_graph(connection)
+            self._graph = self.database.read(read_graph)
         return self._graph
 
     def _declared(self, stage: str) -> tuple[Column, ...]:
         if stage not in self._columns:
-            with self.database.reading() as connection:
-                found = declared_columns(connection, stage)
+            found = self.columns(stage)
             if not found:
                 msg = f"A result is of stage {stage!r}; the ledger has never had such a stage."
                 raise ProductionError(msg)

@@ -51,33 +51,29 @@ class LedgerReader:
     @property
     def name(self) -> str:
         """Name of the production."""
-        with self.database.reading() as connection:
-            return str(connection.scalar(sa.select(production.c.name)))
+        return self.database.read(lambda connection: str(connection.scalar(sa.select(production.c.name))))
 
     def graph(self) -> Graph:
         """Return the stages of the pipeline, as they are now."""
-        with self.database.reading() as connection:
-            return read_graph(connection)
+        return self.database.read(read_graph)
 
     def known_columns(self) -> KnownColumns:
         """Return the columns that a selection may name."""
-        with self.database.reading() as connection:
-            return reading.known_columns(connection)
+        return self.database.read(reading.known_columns)
 
     def columns(self, stage: str) -> tuple[Column, ...]:
         """Return the declared columns of a stage."""
-        with self.database.reading() as connection:
-            return declared_columns(connection, stage)
+        return self.database.read(lambda connection: declared_columns(connection, stage))
 
     def n_targets(self) -> int:
         """Return the number of targets."""
-        with self.database.reading() as connection:
-            return int(connection.scalar(sa.select(sa.func.count()).select_from(target)) or 0)
+        number = sa.select(sa.func.count()).select_from(target)
+        return self.database.read(lambda connection: int(connection.scalar(number) or 0))
 
     def target(self, name: str) -> tuple[int, Target] | None:
         """Return number and content of a target, or None if there is none of that name."""
-        with self.database.reading() as connection:
-            row = connection.execute(sa.select(target).where(target.c.name == name)).one_or_none()
+        named = sa.select(target).where(target.c.name == name)
+        row = self.database.read(lambda connection: connection.execute(named).one_or_none())
         return None if row is None else (row.target_id, Target(row.name, row._mapping["values"], row.overrides))
 
     def counts(self, selection: Selection = EVERYTHING) -> dict[str, dict[State, int]]:
@@ -88,18 +84,16 @@ class LedgerReader:
         ConfigError
             If the selection names what does not exist.
         """
-        with self.database.reading() as connection:
-            return reading.counts(connection, selection)
+        return self.database.read(lambda connection: reading.counts(connection, selection))
 
     def errors(self, selection: Selection = EVERYTHING) -> list[reading.ErrorGroup]:
         """Return failures, those alike together, most first."""
-        with self.database.reading() as connection:
-            return reading.errors(connection, selection)
+        return self.database.read(lambda connection: reading.errors(connection, selection))
 
     def rate(self, seconds: float = 300.0, now: float | None = None) -> dict[str, reading.Rate]:
         """Return how fast each stage has gone in the last `seconds`."""
-        with self.database.reading() as connection:
-            return reading.rates(connection, seconds, time.time() if now is None else now)
+        at = time.time() if now is None else now
+        return self.database.read(lambda connection: reading.rates(connection, seconds, at))
 
     def tasks(self, selection: Selection = EVERYTHING) -> Iterator[reading.TaskRow]:
         """Yield tasks in the order of targets and stages."""
@@ -107,8 +101,7 @@ class LedgerReader:
 
     def attempts(self, name: str, stage: str | None = None) -> list[reading.AttemptRow]:
         """Return the attempts at the tasks of a target."""
-        with self.database.reading() as connection:
-            return reading.attempts(connection, name, stage)
+        return self.database.read(lambda connection: reading.attempts(connection, name, stage))
 
     def results(self, stage: str, selection: Selection = EVERYTHING, *, history: bool = False) -> Results:
         """Return the results of a stage, streamed; with `history` those of former configurations too."""
@@ -116,17 +109,20 @@ class LedgerReader:
 
     def samples(self, stage: str, target_ids: list[int]) -> dict[int, str]:
         """Return where the samples of present results are: target to reference relative to the production."""
-        found: dict[int, str] = {}
-        for page in pages(target_ids):
-            with self.database.reading() as connection:
+
+        def read(connection: sa.Connection) -> dict[int, str]:
+            found: dict[int, str] = {}
+            for page in pages(target_ids):
                 done = connection.execute(
                     sa.select(task.c.stage, task.c.target_id, task.c.key).where(
                         task.c.target_id.in_(page), task.c.stage == stage, task.c.state == State.DONE
                     )
-                ).all()
-                references = sample_references(connection, [tuple(row) for row in done])
-            found.update({number: reference for (_, number), reference in references.items()})
-        return found
+                )
+                references = sample_references(connection, [(row.stage, row.target_id, row.key) for row in done])
+                found.update({number: reference for (_, number), reference in references.items()})
+            return found
+
+        return self.database.read(read)
 
     def select_sql(self, text: str, limit: int = 1000) -> Answer:
         """Return the answer to one SELECT; nothing can be changed.
@@ -140,8 +136,8 @@ class LedgerReader:
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the runs of the production, first to last."""
-        with self.database.reading() as connection:
-            return [dict(row._mapping) for row in connection.execute(sa.select(run).order_by(run.c.run_id))]
+        rows = self.database.read(lambda connection: connection.execute(sa.select(run).order_by(run.c.run_id)).all())
+        return [dict(row._mapping) for row in rows]
 
     def targets_with_results(self) -> Iterator[reading.TargetTasks]:
         """Yield targets that have a task that is done or has failed, with all their tasks, in order."""
@@ -153,15 +149,17 @@ class LedgerReader:
 
     def sample_files(self) -> list[str]:
         """Return the files that hold samples, relative to the production."""
-        with self.database.reading() as connection:
-            return list(connection.scalars(sa.select(sample_file.c.path).order_by(sample_file.c.path)))
+        paths = sa.select(sample_file.c.path).order_by(sample_file.c.path)
+        return list(self.database.read(lambda connection: connection.scalars(paths).all()))
 
     def tasks_with_samples_in(self, paths: list[str]) -> list[int]:
         """Return the finished tasks whose present result has its samples in these files."""
-        found: list[int] = []
-        for first in range(0, len(paths), 1000):
-            with self.database.reading() as connection:
-                for stage in connection.scalars(sa.select(stage_table.c.name)).all():
+
+        def read(connection: sa.Connection) -> list[int]:
+            found: list[int] = []
+            stages = connection.scalars(sa.select(stage_table.c.name)).all()
+            for first in range(0, len(paths), 1000):
+                for stage in stages:
                     table = result_table(stage, ())
                     present = (task.c.target_id == table.c.target_id) & (task.c.key == table.c.key)
                     found += connection.scalars(
@@ -170,4 +168,6 @@ class LedgerReader:
                         .join(task, present & (task.c.stage == stage) & (task.c.state == State.DONE))
                         .where(sample_file.c.path.in_(paths[first : first + 1000]))
                     ).all()
-        return sorted(found)
+            return sorted(found)
+
+        return self.database.read(read)

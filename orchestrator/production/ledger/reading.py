@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -211,8 +212,7 @@ def rates(connection: sa.Connection, seconds: float, now: float) -> dict[str, Ra
 def tasks(database: Database, selection: Selection) -> Iterator[TaskRow]:
     """Yield the tasks of a selection, in the order of targets and stages."""
     columns = [task.c[entry.name] for entry in fields(TaskRow) if entry.name != "target"]
-    with database.reading() as connection:
-        known = known_columns(connection)
+    known = database.read(known_columns)
     conditions = task_conditions(selection, known)
     order = {stage: position for position, stage in enumerate(known.stages)}
     statement = (
@@ -237,22 +237,22 @@ def target_pages(
     Each page is read in a transaction of its own, so that a slow reader keeps nothing from the writer.
     """
     last = 0
-    while True:
-        with database.reading() as connection:
-            rows = connection.execute(statement.where(number > last).limit(size)).all()
-            if len(rows) == size:
-                # The last target may go on in the next page; it is read again there, unless it fills this one.
-                end = rows[-1].target_id
-                whole = [row for row in rows if row.target_id != end]
-                rows = whole or connection.execute(statement.where(number == end)).all()
-                last = rows[-1].target_id
-                full = True
-            else:
-                full = False
+    full = True
+
+    def read(connection: sa.Connection) -> tuple[Sequence[Any], bool]:
+        rows = connection.execute(statement.where(number > last).limit(size)).all()
+        if len(rows) < size:
+            return rows, False
+        # The last target may go on in the next page; it is read again there, unless it fills this one.
+        end = rows[-1].target_id
+        whole = [row for row in rows if row.target_id != end]
+        return whole or connection.execute(statement.where(number == end)).all(), True
+
+    while full:
+        rows, full = database.read(read)
         if rows:
+            last = rows[-1].target_id
             yield rows
-        if not full:
-            return
 
 
 def targets_with_tasks(database: Database, states: Sequence[State]) -> Iterator[TargetTasks]:
@@ -266,14 +266,12 @@ def targets_with_tasks(database: Database, states: Sequence[State]) -> Iterator[
 
 def selected_targets(database: Database, selection: Selection) -> Iterator[TargetTasks]:
     """Yield the targets of a selection with all their tasks, in the order of the table."""
-    with database.reading() as connection:
-        conditions = task_conditions(selection, known_columns(connection))
+    conditions = task_conditions(selection, database.read(known_columns))
     return _targets(database, target.c.target_id.in_(sa.select(task.c.target_id).where(*conditions)))
 
 
 def _targets(database: Database, wanted: sa.ColumnElement[bool]) -> Iterator[TargetTasks]:
-    with database.reading() as connection:
-        stages = read_graph(connection).stages
+    stages = database.read(read_graph).stages
     numbers = sa.select(target).where(wanted).order_by(target.c.target_id)
     names = ("task_id", "target_id", "stage", "state", "key", "error_class", "files")
     for page in target_pages(database, numbers, target.c.target_id):
@@ -281,12 +279,10 @@ def _targets(database: Database, wanted: sa.ColumnElement[bool]) -> Iterator[Tar
             row.target_id: TargetTasks(row.target_id, Target(row.name, row._mapping["values"], row.overrides))
             for row in page
         }
-        with database.reading() as connection:
-            rows = connection.execute(
-                sa.select(*(task.c[name] for name in names)).where(
-                    task.c.target_id.in_(list(found)), task.c.stage.in_(stages)
-                )
-            ).all()
+        theirs = sa.select(*(task.c[name] for name in names)).where(
+            task.c.target_id.in_(list(found)), task.c.stage.in_(stages)
+        )
+        rows = database.read(partial(_rows, statement=theirs))
         by_stage = {(row.target_id, row.stage): row for row in rows}
         for number, entry in found.items():
             for stage in stages:
@@ -297,6 +293,10 @@ def _targets(database: Database, wanted: sa.ColumnElement[bool]) -> Iterator[Tar
                         row.task_id, stage, State(row.state), row.key, row.error_class, files
                     )
             yield entry
+
+
+def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[Any]:
+    return connection.execute(statement).all()
 
 
 def attempts(connection: sa.Connection, name: str, stage: str | None) -> list[AttemptRow]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator.errors import ConfigError, nearest_known
 from orchestrator.production.columns import COMMON_COLUMNS, Column
 from orchestrator.production.ledger.database import Database
 from orchestrator.production.ledger.reading import known_columns, target_pages
@@ -73,9 +74,11 @@ def read_results(database: Database, stage: str, selection: Selection, *, histor
         If the stage does not exist, or the selection is faulty.
     """
     asked = Selection(selection.targets, (stage,), (str(State.DONE),), selection.where, selection.limit)
-    with database.reading() as connection:
-        known = known_columns(connection)
-        declared = declared_columns(connection, stage)
+    known = database.read(known_columns)
+    if stage not in known.stages:
+        msg = f"There is no stage {stage!r}{nearest_known(stage, known.stages)}"
+        raise ConfigError(msg)
+    declared = database.read(lambda connection: declared_columns(connection, stage))
     common = {column.name for column in COMMON_COLUMNS}
     columns = tuple(sorted(declared, key=lambda column: column.name in common))
     chosen = target_condition(asked, known, target.c.target_id)

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,22 +110,34 @@ class Plan:
 
 
 def _plain(plan: Plan) -> dict[str, Any]:
-    """Return the content of a plan; entries at their default are left out, so that infinity never is written."""
-    names = [entry.name for entry in fields(Plan) if entry.name not in ("folder", "stages")]
-    content = {name: getattr(plan, name) for name in names}
+    """Return the content of a plan without what is at its default: a plan keeps its hash when entries are added."""
+    content: dict[str, Any] = {"name": plan.name}
+    content |= {name: value for name, value in _given(plan).items() if name not in ("name", "folder", "stages")}
     content["stages"] = [stage_content(stage) for stage in plan.stages]
     return content
 
 
 def stage_content(stage: StagePlan) -> dict[str, Any]:
-    """Return what a stage holds beyond the defaults, as plain types."""
-    given = asdict(stage)
-    content = {}
-    for entry in fields(StagePlan):
+    """Return what a stage holds beyond the defaults, as plain types; so that infinity never is written."""
+    return {name: _unfrozen(value) for name, value in _given(stage).items()}
+
+
+def _given(record: Plan | StagePlan) -> dict[str, Any]:
+    """Return the fields of a record that differ from their default."""
+    given = {}
+    for entry in fields(record):
+        value = getattr(record, entry.name)
         default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
-        if given[entry.name] != default:
-            content[entry.name] = given[entry.name]
-    return content
+        if value != default:
+            given[entry.name] = value
+    return given
+
+
+def _unfrozen(value: Any) -> Any:
+    """Return a copy in plain types."""
+    if isinstance(value, Mapping):
+        return {key: _unfrozen(entry) for key, entry in value.items()}
+    return [_unfrozen(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def plan_of(run_file: RunFile) -> Plan:

@@ -34,6 +34,11 @@ def test_the_hash_tells_plans_apart_but_not_folders(change):
     assert Plan(**content, folder="/x").hash == Plan(**content).hash
 
 
+def test_an_entry_at_its_default_is_not_written():
+    assert set(json.loads(to_json(PLAN))) == {"name", "seed", "axes", "stages"}
+    assert json.loads(to_json(PLAN))["stages"][3] == {"name": "fourth", "needs": ["second"]}
+
+
 def test_stage_hashes_go_by_content():
     again = StagePlan("first", sections=json.loads(json.dumps(STAGES[0].sections)))
     assert stage_hash(again) == stage_hash(STAGES[0])

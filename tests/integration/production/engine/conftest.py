@@ -31,11 +31,11 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.fixture
 def pilot_site():
-    """A function that makes a site of two pilot jobs with short times."""
+    """A function that makes a site of two pilot jobs with short times; every worker costs a second of starting."""
 
     def make(**options):
         short = {"heartbeat_seconds": 2, "strategy_seconds": 0.5, "poll_seconds": 2}
-        blocks = {"workers_per_node": 2, "max_blocks": 2, "walltime": "00:10:00"}
+        blocks = {"workers_per_node": 1, "max_blocks": 2, "walltime": "00:10:00"}
         return Site(**{"executor": "slurm", **short, **blocks, **options})
 
     return make

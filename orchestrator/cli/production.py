@@ -203,9 +203,15 @@ def retry_command(
     limit: LimitOption = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Let failed tasks be tried again by the next run, with other options if you give settings."""
+    """Let failed tasks be tried again by the next run; settings change the options of all targets."""
     given = sort_words(words)
     given.folder()
+    if given.settings and (given.targets or where or limit):
+        msg = (
+            f"{given.settings[0]!r} changes the option of every target; for single ones give the table a column "
+            "named like the option, or leave the selection out"
+        )
+        raise typer.BadParameter(msg)
     selection = selection_of(given.targets, stage, state, where, limit)
     production = given.production()
     if dry_run:
@@ -214,7 +220,8 @@ def retry_command(
         show(*preview_parts(production.preview("retry", selection)))
         return
     count = production.retry(selection)
-    show(f"{count:,} {'task is' if count == 1 else 'tasks are'} ready to be tried again; orchestrator run does it")
+    ready = "task is" if count == 1 else "tasks are"
+    show(f"{count:,} {ready} ready to be tried again by: orchestrator run {shlex.quote(str(production.folder))}")
 
 
 def update_command(words: WordList = None, dry_run: DryRun = False) -> None:

@@ -77,6 +77,7 @@ def test_status_from_inside_and_from_the_run_file(command, production, monkeypat
         (("status", "none.yaml"), "cannot read"),
         (("sql",), "expected one statement"),
         (("export",), "expected one file"),
+        (("retry", "NGC 1", "colour.offset=1"), "changes the option of every target"),
         (("update", "NGC 1"), "not for single targets"),
         (("run", "--site", "clutser"), "did you mean 'cluster'?"),
     ],
@@ -130,6 +131,34 @@ def test_why_with_a_setting_says_what_would_become_stale(command, production):
     assert (kind["verdict"], kind["changes"]) == ("stale", ["upstream: colour is stale"])
     (why,) = command.json("why", "NGC 2", "class.stage.time_limit=5")
     assert {stage["verdict"] for stage in why["stages"]} == {"current"}
+
+
+def test_why_after_the_next_run_has_found_it_stale(command, production):
+    command("update", "colour.offset=0.75")
+    (why,) = command.json("why", production, "NGC 2")
+    colour, kind = why["stages"]
+    assert (colour["state"], colour["verdict"], colour["changes"]) == ("ready", "stale", ["[options]: offset"])
+    assert (kind["state"], kind["verdict"]) == ("waiting", "stale")
+    command("run", production, code=1)
+    (why,) = command.json("why", production, "NGC 2")
+    assert [stage["verdict"] for stage in why["stages"]] == ["current", "current"]
+
+
+def test_why_tells_a_changed_row_and_a_changed_file(command):
+    table = (command.folder / "galaxies.csv").read_text()
+    (command.folder / "note.txt").write_text("one")
+    words = ("targets.where=g < 90", "class.note=note.txt")
+    command("run", *words)
+    (command.folder / "note.txt").write_text("two")
+    (why,) = command.json("why", "production", "NGC 1")
+    colour, kind = why["stages"]
+    assert colour["verdict"] == "current"
+    assert (kind["verdict"], kind["changes"]) == ("stale", ["[options]: note"])
+    (command.folder / "galaxies.csv").write_text(table.replace("17.5", "17.6"))
+    command("update", *words)
+    (why,) = command.json("why", "production", "NGC 1")
+    assert why["stages"][0]["verdict"] == "stale"
+    assert "its row in the table" in why["stages"][0]["changes"][0]
 
 
 def test_changed_options_are_done_again_and_nothing_else(command, production):

@@ -34,7 +34,7 @@ __all__ = [
     "tasks",
 ]
 
-_PAGE = 5000
+_PAGE = 2000
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S+|[-+]?\d[\d.e+-]*")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.text_files import write_atomically
+from orchestrator.production.file_options import portable_path
 from orchestrator.production.plan import plan_of
 from orchestrator.production.production_folder import RUN_FILE
 from orchestrator.production.records import StagePlan
@@ -48,7 +49,7 @@ def resolved_content(run_file: RunFile) -> dict[str, Any]:
         "targets": targets,
         "pipeline": {stage.name: _stage(stage) for stage in plan.stages},
         "site": run_file.site.model_dump(mode="json", exclude_defaults=True, exclude={"options"}),
-        "sites": _copied(run_file.sites),
+        "sites": _portable(run_file.sites, folder),
         "python_path": list(plan.python_path),
         "pre_script": _relative(run_file.pre_script, folder),
         "post_script": _relative(run_file.post_script, folder),
@@ -60,6 +61,13 @@ def _relative(path: Path | None, folder: str) -> str | None:
     if path is None:
         return None
     return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
+
+
+def _portable(value: Any, folder: str) -> Any:
+    """Return a copy in which files inside the production are relative to it."""
+    if isinstance(value, Mapping):
+        return {key: _portable(entry, folder) for key, entry in value.items()}
+    return portable_path(value, folder) if isinstance(value, str) else _copied(value)
 
 
 def _copied(value: Any) -> Any:

@@ -63,7 +63,7 @@ class RunFile:
         Options of all levels applied, files absolute.
     site : Site
     sites : Mapping
-        The sites to choose from, as in the run file.
+        The sites to choose from, as in the run file; files in their options are absolute.
     python_path : tuple of str
         Folders that function stages are imported from, absolute; empty if there are none.
     pre_script, post_script : Path or None
@@ -145,7 +145,7 @@ def read_run_file(
         table=Path(absolute_path(entries.targets.table, "read", source.parent)),
         stages=stages,
         site=chosen,
-        sites=entries.sites,
+        sites=_with_absolute_options(entries.sites, stages, source.parent),
         python_path=_python_path(entries, stages, source.parent),
         pre_script=_script(entries.pre_script, "pre_script", source.parent, look, faults),
         post_script=_script(entries.post_script, "post_script", source.parent, look, faults),
@@ -278,6 +278,25 @@ def _with_variants(
                         faults += [f"targets.cross.{axis}.{variant}: {fault}" for fault in error.faults]
             cross[axis][str(variant)] = changed
     return entries.model_copy(update={"cross": cross})
+
+
+def _with_absolute_options(
+    sites: Mapping[str, Any], stages: Sequence[StagePlan], folder: Path
+) -> dict[str, Any]:
+    """Return the sites with the files in their options absolute; a faulty one is told when it is chosen."""
+    changed = dict(sites)
+    for name, entries in sites.items():
+        options = entries.get("options") if isinstance(entries, Mapping) else None
+        if not isinstance(options, Mapping):
+            continue
+        absolute = {}
+        for key, value in options.items():
+            try:
+                absolute[key] = override_file(parse_override(str(key), stages), value, stages, folder)
+            except ConfigError:
+                absolute[key] = value
+        changed[name] = {**entries, "options": absolute}
+    return changed
 
 
 def _python_path(entries: RunEntries, stages: Sequence[StagePlan], folder: Path) -> tuple[str, ...]:

@@ -73,8 +73,8 @@ def _own_cores() -> int:
 class Site(BaseModel):
     """Where the work runs. All entries have a default: one process per core of this machine.
 
-    Relative paths are relative to the run file. What concerns one engine only is ignored by the others, so that one
-    site can be tried with ``site.executor=local``.
+    What concerns one engine only is ignored by the others, so that one site can be tried with
+    ``site.executor=local``. `scratch` is expanded on the worker: it may name a variable of its environment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)

@@ -203,6 +203,14 @@ def test_variants_are_checked_and_resolved(path, tmp_path):
     assert plan_of(again).hash == plan_of(run_file).hash
 
 
+def test_files_in_the_options_of_a_site_stay_where_they_are(path, tmp_path):
+    path.write_text(path.read_text().replace("max_blocks: 4}", "max_blocks: 4, options: {KinDust.mask: m.txt}}"))
+    mask = str(tmp_path / "m.txt")
+    assert read_run_file(path, site="cluster").stages[0].sections["KinDust"]["mask"] == mask
+    production = write_resolved(read_run_file(path)).parent
+    assert read_run_file(production, site="cluster").stages[0].sections["KinDust"]["mask"] == mask
+
+
 def test_without_a_look_the_table_may_be_gone(path, tmp_path):
     (tmp_path / "tables" / "galaxies.csv").unlink()
     assert read_run_file(path, look=False).name == "production"

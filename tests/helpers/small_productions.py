@@ -32,7 +32,7 @@ def _note(target, stage):
 def square(target, options, upstream):
     """A first stage; every eleventh target cannot be done."""
     _note(target, "square")
-    time.sleep(options.get("seconds", 0.01))
+    time.sleep(options["seconds"])
     if target["number"] % 11 == 7:
         msg = "a number that cannot be squared"
         raise ValueError(msg)
@@ -42,7 +42,7 @@ def square(target, options, upstream):
 def root(target, options, upstream):
     """A second stage, which uses the first."""
     _note(target, "root")
-    time.sleep(options.get("seconds", 0.01))
+    time.sleep(options["seconds"])
     return {"number": int(upstream["square"]["squared"] ** 0.5), "text": f"{target['target']} is done"}
 
 
@@ -57,8 +57,8 @@ def write_production(folder, *, ledger="sqlite", n_targets=N_TARGETS, site=None,
         "ledger": ledger,
         "targets": {"table": "targets.csv", "identifier": "name"},
         "pipeline": {
-            "square": {"function": {"call": "small_productions:square"}},
-            "root": {"function": {"call": "small_productions:root"}},
+            "square": {"function": {"call": "small_productions:square", "seconds": 0.02}},
+            "root": {"function": {"call": "small_productions:root", "seconds": 0.02}},
         },
         "site": {"executor": "local", "workers": 2, "chunk": 5, **(site or {})},
         **entries,

@@ -33,10 +33,6 @@ from small_productions import (
 )
 
 SEEDS = range(20)
-SLOW = {
-    "square": {"function": {"call": "small_productions:square", "seconds": 0.02}},
-    "root": {"function": {"call": "small_productions:root", "seconds": 0.02}},
-}
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +50,18 @@ def check(run_file, undisturbed, n_losses):
     assert finish(run_file) == 1
     assert final_table(run_file) == undisturbed
     counted = executions(run_file)
-    fails = {name for name, stage, state, _ in undisturbed[0] if stage == "square" and state == "failed"}
-    once = sum(1 if (name, "square") not in {(f, "square") for f in fails} else 2 for name, _ in counted)
-    assert sum(counted.values()) <= once + 2 * n_losses + 2  # two workers, each at one target
-    assert len(counted) == 2 * N_TARGETS - len(fails)
+    failed = sum(state == "failed" for _, _, state, _ in undisturbed[0])
+    assert len(counted) == 2 * N_TARGETS - failed
+    needed = len(counted) + failed  # what fails for an unknown reason is tried once more
+    in_flight = 4  # two workers, each at one target of two stages
+    assert sum(counted.values()) <= needed + in_flight * n_losses
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_at_random_moments(tmp_path, undisturbed, seed):
     chance = random.Random(seed)
-    run_file = write_production(tmp_path / "with blank", pipeline=SLOW)
+    run_file = write_production(tmp_path / "with blank")
     n_losses = 0
     for _ in range(3):
         process = start(run_file)
@@ -86,7 +83,7 @@ def test_killed_at_random_moments(tmp_path, undisturbed, seed):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("of", [is_fitter, is_worker], ids=["fitter", "worker"])
 def test_a_killed_process_costs_the_target_it_was_at(tmp_path, undisturbed, of):
-    run_file = write_production(tmp_path, pipeline=SLOW)
+    run_file = write_production(tmp_path)
     process = start(run_file)
     wait_until(lambda: n_done(run_file) > 5)
     victims = [one for one in tree(process.pid) if of(one)]
@@ -99,7 +96,7 @@ def test_a_killed_process_costs_the_target_it_was_at(tmp_path, undisturbed, of):
 
 @pytest.mark.timeout(120)
 def test_a_killed_driver_leaves_no_process_and_the_next_one_goes_on(tmp_path, undisturbed):
-    run_file = write_production(tmp_path, pipeline=SLOW)
+    run_file = write_production(tmp_path)
     process = start(run_file)
     wait_until(lambda: n_done(run_file) > 5)
     below = tree(process.pid)[1:]
@@ -137,7 +134,7 @@ def test_what_the_spool_holds_is_not_done_again(tmp_path, undisturbed):
 
 @pytest.mark.timeout(120)
 def test_a_torn_journal_gives_what_was_whole(tmp_path, undisturbed):
-    run_file = write_production(tmp_path, pipeline=SLOW)
+    run_file = write_production(tmp_path)
     process = start(run_file)
     spool = tmp_path / "production" / "spool"
     wait_until(lambda: n_done(run_file) > 5 and any(path.stat().st_size > 600 for path in spool.glob("*.open")))
@@ -152,22 +149,22 @@ def test_a_torn_journal_gives_what_was_whole(tmp_path, undisturbed):
 
 
 @pytest.mark.timeout(120)
-def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path, undisturbed):
-    run_file = write_production(tmp_path, pipeline=SLOW)
+def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path):
+    slow = {name: {"function": {"call": f"small_productions:{name}", "seconds": 0.2}} for name in ("square", "root")}
+    run_file = write_production(tmp_path, pipeline=slow)
     first = start(run_file)
     wait_until(lambda: n_done(run_file) > 0)
     assert finish(run_file) == 1
-    assert "driver" in log_of(run_file)
-    assert str(first.pid) in log_of(run_file)
+    assert f"process {first.pid}" in log_of(run_file)
     assert first.wait(90) == 1
-    assert final_table(run_file) == undisturbed
+    assert final_table(run_file)[0] == expected_states()
     assert max(count for (name, stage), count in executions(run_file).items() if stage == "root") == 1
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_between_two_targets(tmp_path, undisturbed, number):
-    run_file = write_production(tmp_path, pipeline=SLOW)
+    run_file = write_production(tmp_path)
     process = start(run_file)
     wait_until(lambda: n_done(run_file) > 5)
     below = tree(process.pid)[1:]
@@ -203,7 +200,7 @@ def test_a_full_disk(tmp_path, undisturbed):
 
 @pytest.mark.timeout(60)
 def test_a_moved_production_goes_on(tmp_path, undisturbed):
-    run_file = write_production(tmp_path / "first", pipeline=SLOW)
+    run_file = write_production(tmp_path / "first")
     process = start(run_file)
     wait_until(lambda: n_done(run_file) > 5)
     os.kill(process.pid, signal.SIGTERM)

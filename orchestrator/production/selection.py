@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.errors import ConfigError, nearest_known
-from orchestrator.production.ledger.schema import result_table, target, task
+from orchestrator.production.ledger.schema import COLUMN_TYPES, result_table, target, task
 from orchestrator.production.records import State
 from orchestrator.production.sql_expression import compile_expression
 
@@ -177,13 +177,10 @@ class _Columns:
             raise ConfigError(msg)
         kind = self.known.targets[name]
         value = target.c["values"][name]
-        extracted = {
-            "float": value.as_float,
-            "int": value.as_integer,
-            "bool": value.as_boolean,
-            "text": value.as_string,
-        }[kind]
-        return extracted(), kind
+        if kind == "bool":
+            return value.as_boolean(), kind
+        # The extraction of numbers that SQLAlchemy offers ends at 32 bits in PostgreSQL.
+        return sa.cast(value.as_string(), COLUMN_TYPES[kind]), kind
 
     def joined(self, source: sa.FromClause) -> sa.FromClause:
         """Return the table of targets with the present results of the stages that were named."""

@@ -14,7 +14,9 @@ from orchestrator.production.selection import Selection
 @pytest.fixture
 def mixed(filled):
     """Ten targets, some with results; NGC10 lacks a redshift, and one more has another kind of name."""
-    filled.add_targets([galaxy(10, redshift=None), Target("ngc1/seed=2", {"redshift": 5})])
+    other = Target("ngc1/seed=2", {"redshift": 5, "object": 2**60, "mixed": 3})
+    filled.add_targets([galaxy(10, redshift=None), other])
+    filled.add_targets([galaxy(9, mixed="three")])
     filled.ensure_columns("kinematics", [Column("los_vel", "float", "km/s"), Column("good_fit", "bool")])
     columns = [{"los_vel": 100.0 * number, "good_fit": number % 2 == 0} for number in range(4)]
     filled.commit([done(number, columns=columns[number]) for number in (1, 2, 3)] + [failed(4)])
@@ -40,6 +42,8 @@ def numbers(*of):
         ("not barred and n_good in (2, 3, 8)", numbers(2, 3)),
         ("n_good / 4 > 2.2", numbers(9, 10)),
         ("1 / (n_good - 1) > 0.4", numbers(2, 3)),
+        ("object == 1152921504606846976", ["ngc1/seed=2"]),
+        ("mixed == '3' or mixed == 'three'", [*numbers(9), "ngc1/seed=2"]),
         ("kinematics.los_vel > 150", numbers(2, 3)),
         ("kinematics.good_fit", numbers(2)),
         ("kinematics.los_vel / redshift > 999 or name == 'NGC9'", numbers(1, 2, 3, 9)),

@@ -38,10 +38,11 @@ logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
-DEFAULT_MOVES = "gaussian:0.7 de:0.3"
-"""Independent proposals where the posterior is round, differential evolution where it is not."""
-DEFAULT_WALKERS = 128
-"""Half of them are one batch of the models, and enough to tell the covariance of some ten parameters."""
+DEFAULT_MOVES = "mixture:0.7 de:0.3"
+"""Independent proposals where the past tells the posterior's shape, differential evolution where it does not."""
+DEFAULT_WALKERS = 64
+DEFAULT_THIN = 2
+"""Writing and reading a row costs as much as evaluating a fast model, and neighbouring rows say the same."""
 START_WIDTH = 1e-2
 """Width of the ball of walkers in units of the range, where no covariance is known."""
 LEAST_WIDTH = 1e-5
@@ -108,7 +109,7 @@ class EnsembleMethods:
         self.n_walkers = self.read_ini("walkers", int, max(DEFAULT_WALKERS, 8 * self.n_varied))
         self.samples = self.read_ini("samples", int, 1000)
         self.chunk = self.read_ini("nsteps", int, 100)
-        self.thin = self.read_ini("thin", int, 1)
+        self.thin = self.read_ini("thin", int, DEFAULT_THIN if self.stops_by_itself else 1)
         stretch_scale = self.read_ini("a", float, 2.0)
         self.moves = parse_moves(self.read_ini("moves", str, self.default_moves), stretch_scale)
         self.start_file = self.read_ini("start_points", str, "")

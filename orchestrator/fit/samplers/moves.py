@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from orchestrator.errors import ConfigError, nearest_known
+from orchestrator.fit.samplers.mixture_move import MixtureMove
 
 __all__ = ["MOVES", "EnsembleGaussianMove", "SnookerMove", "parse_moves"]
 
 FloatArray = NDArray[np.float64]
 
-MOVES = ("stretch", "de", "snooker", "kde", "walk", "gaussian")
+MOVES = ("stretch", "de", "snooker", "kde", "walk", "gaussian", "mixture")
 """stretch and walk: Goodman & Weare 2010; de: differential evolution, Nelson et al. 2014; kde: kernel density
-of the other half of the ensemble; snooker, gaussian: :class:`SnookerMove`, :class:`EnsembleGaussianMove`."""
+of the other half of the ensemble; snooker, gaussian, mixture: :class:`SnookerMove`, :class:`EnsembleGaussianMove`,
+:class:`~orchestrator.fit.samplers.mixture_move.MixtureMove`."""
 
 
 class EnsembleGaussianMove(emcee_moves.RedBlueMove):
@@ -145,4 +147,6 @@ def _make_move(name: str, stretch_scale: float) -> Any:
         return emcee_moves.KDEMove()
     if name == "walk":
         return emcee_moves.WalkMove()
+    if name == "mixture":
+        return MixtureMove(EnsembleGaussianMove())
     return EnsembleGaussianMove()

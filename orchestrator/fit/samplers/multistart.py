@@ -58,11 +58,13 @@ def choose_starts(candidates: FloatArray, values: FloatArray, n_starts: int) -> 
     ndarray, shape (at most n_starts, n_varied)
         Of finite value, best first.
     """
-    order = [index for index in np.argsort(-values) if np.isfinite(values[index])]
+    order = [int(index) for index in np.argsort(-values) if np.isfinite(values[index])]
     apart = 0.1 * np.sqrt(candidates.shape[1])
     chosen: list[int] = []
     for index in order:
-        if all(np.linalg.norm(candidates[index] - candidates[other]) > apart for other in chosen):
+        if len(chosen) >= n_starts:
+            break
+        if not chosen or np.linalg.norm(candidates[chosen] - candidates[index], axis=1).min() > apart:
             chosen.append(index)
     chosen += [index for index in order if index not in chosen]
     return candidates[chosen[:n_starts]]

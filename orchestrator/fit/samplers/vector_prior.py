@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from cosmosis.runtime import prior as kinds
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 __all__ = ["VectorPrior"]
 
@@ -68,10 +69,7 @@ class VectorPrior:
         -------
         ndarray, shape (n_points, n_varied)
         """
-        columns = [
-            np.array([float(prior.denormalize_from_prior(u)) for u in generator.random(n_points)])
-            for prior in self._priors
-        ]
+        columns = [_quantiles(prior, generator.random(n_points)) for prior in self._priors]
         return np.clip(np.column_stack(columns), self.lower, self.upper)
 
 
@@ -98,6 +96,15 @@ def _density(prior: Any) -> Density:
             return np.array([float(prior(value)) for value in x])
 
     return one_by_one
+
+
+def _quantiles(prior: Any, probability: FloatArray) -> FloatArray:
+    """Return the quantiles of one parameter's prior; CosmoSIS looks for those of a truncated Gaussian one by one."""
+    if type(prior) is kinds.TruncatedGaussianPrior:
+        sigma = np.sqrt(prior.sigma2)
+        low, high = ndtr((prior.lower - prior.mu) / sigma), ndtr((prior.upper - prior.mu) / sigma)
+        return np.asarray(prior.mu + sigma * ndtri(low + probability * (high - low)))
+    return np.array([float(prior.denormalize_from_prior(u)) for u in probability])
 
 
 def _truncated(prior: Any, density: Density) -> Density:

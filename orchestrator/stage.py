@@ -135,6 +135,10 @@ class StagePaths:
         """Table of the emission lines that one module measured."""
         return self._file(f"_{module}_emission_lines.ecsv")
 
+    def posterior_figure(self, kind: str) -> Path:
+        """Figure of the posterior: ``corner``, ``posteriors``, ``trace`` or ``MODULE_predictions``."""
+        return self._file(f"_{kind}.png")
+
     def figure(self, module: str) -> Path:
         """Best-fit figure of one module, named as in BESTA."""
         return self._file(f"_{module}_best_fit_solution.png")

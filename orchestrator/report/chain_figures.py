@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,11 +103,18 @@ def plot_corner(
 
 
 def _corner_function() -> Callable[..., Figure]:
-    # corner imports pyplot (never used here: it gets its figure) and ArviZ where that is installed,
-    # which warns about its own future.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from corner import corner
+    # corner imports pyplot (never used here: it gets its figure) and, for input that is not given here, ArviZ,
+    # which takes two seconds: it is hidden for the moment unless it is there already.
+    hidden = "arviz" not in sys.modules
+    if hidden:
+        sys.modules["arviz"] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from corner import corner
+    finally:
+        if hidden:
+            del sys.modules["arviz"]
     return corner  # type: ignore[no-any-return, unused-ignore]
 
 

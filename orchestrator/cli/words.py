@@ -19,7 +19,7 @@ from orchestrator.production.production_folder import RUN_FILE, find_production,
 if TYPE_CHECKING:
     from orchestrator.production.production import Production
 
-__all__ = ["Words", "sort_words"]
+__all__ = ["Words", "no_targets", "sort_words"]
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -135,3 +135,16 @@ def sort_words(words: Sequence[str] | None, *, settings: bool = True) -> Words:
         msg = f"this command takes no setting, found {given[0]!r}; run, update, retry, check and submit do"
         raise typer.BadParameter(msg)
     return Words(places[0] if places else None, tuple(given), tuple(targets))
+
+
+def no_targets(targets: tuple[str, ...], command: str) -> None:
+    """Refuse targets where a command is for the whole production.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is any.
+    """
+    if targets:
+        msg = f"{targets[0]!r} is no run file, no production and no setting, and {command} is not for single targets"
+        raise typer.BadParameter(msg)

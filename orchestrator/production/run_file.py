@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.errors import ConfigError, nearest_known
+from orchestrator.errors import ConfigError
 from orchestrator.production.expression import parse_expression
 from orchestrator.production.file_options import absolute_path
 from orchestrator.production.model_faults import faults_of
@@ -31,7 +31,8 @@ from orchestrator.production.production_folder import RUN_FILE, ledger_url
 from orchestrator.production.records import StagePlan
 from orchestrator.production.run_model import RunEntries, TargetEntries
 from orchestrator.production.settings import Settings, parse_settings, with_entries
-from orchestrator.production.site import EXECUTORS, Site, make_site
+from orchestrator.production.site import Site
+from orchestrator.production.site_choice import chosen_site, with_absolute_options
 from orchestrator.production.target_tables import open_table
 from orchestrator.production.targets import table_faults, value_columns
 from orchestrator.production.yaml_text import read_yaml
@@ -130,7 +131,7 @@ def read_run_file(
         faults = faults_of(error, RunEntries)
         return _with_further_faults(content, given, site, source.parent, faults)
     faults = []
-    chosen = _site(entries, given, site, faults)
+    chosen = chosen_site(entries, given, site, faults)
     stages = _stages(entries, chosen, given, source.parent, faults)
     output = Path(os.path.abspath(source.parent / Path(os.path.expandvars(entries.output)).expanduser()))
     run_file = RunFile(
@@ -145,7 +146,7 @@ def read_run_file(
         table=Path(absolute_path(entries.targets.table, "read", source.parent)),
         stages=stages,
         site=chosen,
-        sites=_with_absolute_options(entries.sites, stages, source.parent),
+        sites=with_absolute_options(entries.sites, stages, source.parent),
         python_path=_python_path(entries, stages, source.parent),
         pre_script=_script(entries.pre_script, "pre_script", source.parent, look, faults),
         post_script=_script(entries.post_script, "post_script", source.parent, look, faults),
@@ -171,46 +172,8 @@ def _with_further_faults(
     except ValidationError:
         entries = RunEntries.model_validate(defaults)
     if "pipeline" in known:
-        _stages(entries, _site(entries, settings, site, faults), settings, folder, faults)
+        _stages(entries, chosen_site(entries, settings, site, faults), settings, folder, faults)
     raise ConfigError(list(dict.fromkeys(faults)))
-
-
-def _site(entries: RunEntries, settings: Settings, name: str | None, faults: list[str]) -> Site:
-    """Return the site: the named one, or that of the run file, with the settings of the command line."""
-    wanted = entries.site if name is None else name
-    place = "site" if name is None else "--site"
-    if isinstance(wanted, str):
-        known = entries.sites.get(wanted)
-        if known is not None:
-            place, wanted = f"sites.{wanted}", {"name": wanted, **known} if isinstance(known, Mapping) else known
-        elif wanted in EXECUTORS and name is not None and isinstance(entries.site, Mapping):
-            # The engine is another one, the rest is as in the run file.
-            changed = {key: value for key, value in entries.site.items() if key not in ("name", "isolation")}
-            wanted = {**changed, "executor": wanted}
-        elif wanted not in EXECUTORS and ":" not in wanted:
-            hint = nearest_known(wanted, [*entries.sites, *EXECUTORS])
-            faults.append(f"{place}: there is no site {wanted!r}{hint}")
-            return make_site({})
-        else:
-            wanted = {"executor": wanted}
-    if isinstance(wanted, Mapping) and settings.site:
-        wanted = {**wanted, **_site_settings(wanted, settings.site)}
-    try:
-        return make_site(wanted, place)
-    except ConfigError as error:
-        faults += error.faults
-        return make_site({})
-
-
-def _site_settings(entries: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
-    for name, value in given.items():
-        first, _, rest = name.partition(".")
-        if rest:
-            changed[first] = {**(changed.get(first) or entries.get(first) or {}), rest: value}
-        else:
-            changed[first] = value
-    return changed
 
 
 def _stages(
@@ -280,25 +243,6 @@ def _with_variants(
     return entries.model_copy(update={"cross": cross})
 
 
-def _with_absolute_options(
-    sites: Mapping[str, Any], stages: Sequence[StagePlan], folder: Path
-) -> dict[str, Any]:
-    """Return the sites with the files in their options absolute; a faulty one is told when it is chosen."""
-    changed = dict(sites)
-    for name, entries in sites.items():
-        options = entries.get("options") if isinstance(entries, Mapping) else None
-        if not isinstance(options, Mapping):
-            continue
-        absolute = {}
-        for key, value in options.items():
-            try:
-                absolute[key] = override_file(parse_override(str(key), stages), value, stages, folder)
-            except ConfigError:
-                absolute[key] = value
-        changed[name] = {**entries, "options": absolute}
-    return changed
-
-
 def _python_path(entries: RunEntries, stages: Sequence[StagePlan], folder: Path) -> tuple[str, ...]:
     if not any(stage.kind == "function" for stage in stages):
         return ()
@@ -346,5 +290,3 @@ def _look_at_table(run_file: RunFile) -> list[str]:
                 place = f"targets.cross.{axis}.{variant}: {name}"
                 faults += placeholder_faults(value, [*known, "target"], place)
     return faults
-
-

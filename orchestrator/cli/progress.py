@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,55 +37,13 @@ def run_with_progress(production: Production, selection: Selection, *, quiet: bo
         Print nothing on standard output.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    with _bar(production.folder, quiet) as watch:
-        outcome = production.run(selection, watch)
+    outcome = production.run(selection, _Lines(quiet), progress=in_colour() and not quiet)
     if not quiet:
         show(*status_parts(production.status()))
         if outcome.driven.stopped:
             show(f"stopped: {outcome.driven.stopped}; the same command goes on")
         show(*(f"stage stopped: {reason}" for reason in outcome.driven.tripped))
     return outcome
-
-
-@contextmanager
-def _bar(folder: Path, quiet: bool) -> Iterator[Callable[[Driven], None]]:
-    """Show a bar of tasks while something runs."""
-    if quiet or not in_colour():
-        yield _Lines(quiet)
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, transient=True) as progress:
-        bar = progress.add_task("starting", total=None)
-
-        def watch(driven: Driven) -> None:
-            if progress.tasks[bar].total is None:
-                total = _open_tasks(folder)
-                progress.update(bar, total=total + driven.n_done + driven.n_failed if total is not None else None)
-            words = f"{driven.n_done:,} done" + (f", {driven.n_failed:,} failed" if driven.n_failed else "")
-            progress.update(bar, completed=driven.n_done + driven.n_failed, description=words)
-
-        yield watch
-
-
-def _open_tasks(folder: Path) -> int | None:
-    """Return the number of tasks that are not done yet; None if the ledger cannot be read now."""
-    from orchestrator.errors import OrchestratorError
-    from orchestrator.production.status import read_status
-
-    try:
-        return read_status(folder).count(*_OPEN)
-    except OrchestratorError:
-        return None
 
 
 class _Lines:

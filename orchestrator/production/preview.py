@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from orchestrator.production.alone import alone_command
+from orchestrator.production.expression import parse_expression
 from orchestrator.production.production_folder import is_production
 from orchestrator.production.reconcile import Checksums, target_keys
-from orchestrator.production.records import State, Target
+from orchestrator.production.records import State
 from orchestrator.production.selection import Selection
 from orchestrator.production.status_records import Preview, PreviewTask
 from orchestrator.production.targets import read_targets
@@ -72,20 +75,23 @@ def preview(production: Production, action: str, selection: Selection) -> Previe
 
 def _of_new(production: Production, plan: _Plan, action: str, selection: Selection) -> Preview:
     """Everything in the table is new; a condition on results has nothing to look at yet."""
-    names = set(selection.targets)
-    for target in read_targets(production.run_file):
-        if not names or target.name in names:
-            for stage in plan.stages:
-                plan.add(target.name, stage, "new")
+    condition = parse_expression(selection.where) if selection.where else None
+    found = (
+        target
+        for target in read_targets(production.run_file)
+        if (not selection.targets or any(fnmatchcase(target.name, pattern) for pattern in selection.targets))
+        and (condition is None or condition.matches(target.values))
+    )
+    for target in itertools.islice(found, selection.limit):
+        for stage in plan.stages:
+            plan.add(target.name, stage, "new")
     return plan.preview(action, f"{production.folder} is a new production")
 
 
 def _of_old(production: Production, ledger: Ledger, plan: _Plan, action: str, selection: Selection) -> Preview:
-    known: set[str] = set()
     n_stale = 0
     checksums = Checksums()
     for entry in ledger.selected_targets(selection):
-        known.add(entry.target.name)
         keys = target_keys(production.plan, entry, checksums)
         for stage, task in entry.tasks.items():
             stale = task.state in _ENDED and bool(task.key) and task.key != keys.get(stage, task.key)
@@ -102,7 +108,6 @@ def _of_old(production: Production, ledger: Ledger, plan: _Plan, action: str, se
 
 def _new_targets(production: Production, ledger: Ledger, plan: _Plan) -> int:
     n_new = 0
-    target: Target
     for target in read_targets(production.run_file):
         if ledger.target(target.name) is None:
             n_new += 1

@@ -32,7 +32,7 @@ def progress_bar(n_open: Callable[[], int]) -> Iterator[Callable[[Driven], None]
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(), TextColumn("{task.fields[failed]}"),
     )  # fmt: skip
-    with Progress(*columns, transient=False) as progress:
+    with Progress(*columns, transient=True) as progress:
         bar = progress.add_task("fits", total=None, failed="")
 
         def watch(driven: Driven) -> None:

@@ -58,9 +58,10 @@ class EnsembleMethods:
 
     Options: ``walkers``, ``samples`` (steps per walker), ``nsteps`` (steps between two writes), ``a``,
     ``start_points``, ``covmat``, ``random_start`` as CosmoSIS's ``emcee``; ``thin``: moves per step, of which
-    the last is kept and written; ``moves``; ``overdispersion`` of the starting walkers with respect to a covariance; ``convergence``: T stops when the chain is longer than
-    ``autocorrelation_times`` times the autocorrelation time and the split R-hat is below ``max_rhat``, at the
-    latest after ``max_samples`` steps (ten times ``samples``); ``max_seconds`` stops after that wall time.
+    the last is kept and written; ``moves``; ``overdispersion`` of the starting walkers with respect to a
+    covariance; ``convergence``: T stops when the chain is longer than ``autocorrelation_times`` times the
+    autocorrelation time and the split R-hat is below ``max_rhat``, at the latest after ``max_samples`` steps (ten
+    times ``samples``); ``max_seconds`` stops after that wall time.
     """
 
     name: str
@@ -187,7 +188,8 @@ class EnsembleMethods:
         self._continue(chain, steps[: checkpoint.n_steps])
         checkpoint.restore_numpy()
         self.state.random_state = checkpoint.ensemble_state()
-        self.next_check = checkpoint.next_check
+        checkpoint.restore_learners(self.generator, self.learners)
+        self.next_check, self.next_lesson = checkpoint.next_check, checkpoint.next_lesson
         logger.info("continuing a chain of %d steps as if it had never stopped", self.n_steps)
 
     def _continue(self, chain: Chain, steps: FloatArray) -> None:
@@ -249,7 +251,15 @@ class EnsembleMethods:
             path.unlink(missing_ok=True)
             return
         self.output.flush()  # the rows first: the state belongs to a step that is on disk
-        taken = Checkpoint.take(self.n_steps, self.next_check, self.state.coords, self.sampler.random_state)
+        taken = Checkpoint.take(
+            n_steps=self.n_steps,
+            next_check=self.next_check,
+            next_lesson=self.next_lesson,
+            walkers=self.state.coords,
+            ensemble=self.sampler.random_state,
+            teacher=self.generator,
+            learners=self.learners,
+        )
         write_checkpoint(path, taken)
 
     def _learn(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config.text_files import write_atomically
+from orchestrator.fit.samplers.mixture_move import MixtureMove, StudentMixture
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
@@ -34,6 +36,12 @@ class Checkpoint:
         Checksum of where the walkers stood: the chain beside it must hold that step.
     ensemble, numpy : list
         States of the ensemble's own generator and of numpy's global one, which some moves draw from.
+    next_lesson : int
+        Step at which the moves that learn do so next.
+    teacher : dict
+        State of the generator that they learn with.
+    learned : list of dict or None
+        What each of them has learned.
     """
 
     n_steps: int
@@ -41,16 +49,32 @@ class Checkpoint:
     walkers: str
     ensemble: list[Any]
     numpy: list[Any]
+    next_lesson: int
+    teacher: dict[str, Any]
+    learned: list[dict[str, Any] | None]
 
     @classmethod
-    def take(cls, n_steps: int, next_check: int, walkers: FloatArray, ensemble: MersenneState) -> Checkpoint:
+    def take(
+        cls,
+        *,
+        n_steps: int,
+        next_check: int,
+        next_lesson: int,
+        walkers: FloatArray,
+        ensemble: MersenneState,
+        teacher: np.random.Generator,
+        learners: Sequence[MixtureMove],
+    ) -> Checkpoint:
         """Take the state after a chunk of steps."""
         return cls(
-            n_steps,
-            next_check,
-            _checksum(walkers),
-            _as_list(ensemble),
-            _as_list(np.random.get_state()),  # type: ignore[arg-type]  # noqa: NPY002
+            n_steps=n_steps,
+            next_check=next_check,
+            walkers=_checksum(walkers),
+            ensemble=_as_list(ensemble),
+            numpy=_as_list(np.random.get_state()),  # type: ignore[arg-type]  # noqa: NPY002
+            next_lesson=next_lesson,
+            teacher=dict(teacher.bit_generator.state),
+            learned=[_as_dict(move.mixture) for move in learners],
         )
 
     def belongs_to(self, steps: FloatArray) -> bool:
@@ -60,6 +84,12 @@ class Checkpoint:
     def ensemble_state(self) -> MersenneState:
         """State for the ensemble's generator."""
         return _as_state(self.ensemble)
+
+    def restore_learners(self, teacher: np.random.Generator, learners: Sequence[MixtureMove]) -> None:
+        """Give the moves what they had learned, and put the generator that they learn with back."""
+        teacher.bit_generator.state = self.teacher
+        for move, known in zip(learners, self.learned, strict=True):
+            move.mixture = None if known is None else StudentMixture(**{k: np.array(v) for k, v in known.items()})
 
     def restore_numpy(self) -> None:
         """Put numpy's global generator back."""
@@ -77,6 +107,12 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         return Checkpoint(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _as_dict(mixture: StudentMixture | None) -> dict[str, Any] | None:
+    if mixture is None:
+        return None
+    return {name: getattr(mixture, name).tolist() for name in StudentMixture.__dataclass_fields__}
 
 
 def _checksum(walkers: FloatArray) -> str:

@@ -109,6 +109,7 @@ def pack(production: str | Path, journals: Iterable[str], shard: str, wanted: It
                     reference = f"{name}#{record.samples}"
                     if keep is None or reference in keep:
                         writer.add(reference, record, arrays_of(blob))
+            writer.count()
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -160,9 +161,19 @@ class _Writer:
         if array.nbytes >= _WORTH_COMPRESSING and name != _TEXT:
             options = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
             options["chunks"] = array.shape if array.nbytes < _ONE_CHUNK else True
-        data = group.create_dataset(name, data=array, track_times=False, **options)
-        part = name.partition("/")[0]
-        self.packed.bytes_by_part[part] = self.packed.bytes_by_part.get(part, 0) + data.id.get_storage_size()
+        group.create_dataset(name, data=array, track_times=False, **options)
+
+    def count(self) -> None:
+        """Note what each part of the fits takes."""
+        self.fits.file.flush()  # nothing compressed has a size before
+
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                part = name.split("/")[3]
+                total = self.packed.bytes_by_part.get(part, 0)
+                self.packed.bytes_by_part[part] = total + item.id.get_storage_size()
+
+        self.fits.visititems(visit)
 
 
 def read_entry(shard: str | Path, entry: str) -> StoredFit:

@@ -7,6 +7,7 @@ made again. Nothing here is precious.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from hashlib import sha256
@@ -50,7 +51,7 @@ def cached_library(key: str, read: Callable[[], SSPLibrary]) -> SSPLibrary:
     digest = sha256(f"{_LAYOUT_VERSION}\0{key}".encode()).hexdigest()[:32]
     folder = cache_folder() / "ssp_libraries" / digest
     try:
-        return _load(folder)
+        return _load_once(folder)
     except FileNotFoundError:
         pass
     except BROKEN as error:
@@ -62,6 +63,28 @@ def cached_library(key: str, read: Callable[[], SSPLibrary]) -> SSPLibrary:
     except BROKEN as error:
         logger.warning("the parsed SSP library %s is not kept: %s (see ORCHESTRATOR_CACHE)", library.name, error)
     return library
+
+
+_recent: dict[Path, tuple[tuple[Any, ...], SSPLibrary]] = {}
+_MOST_RECENT = 4
+
+
+def _load_once(folder: Path) -> SSPLibrary:
+    """Load a copy, or give the one that this process has loaded, if none of its files has been touched since."""
+    with os.scandir(folder) as entries:
+        files = sorted((entry.name, *_stamp(entry.stat())) for entry in entries)
+    state, library = _recent.get(folder, (None, None))
+    if library is None or state != tuple(files):
+        library = _load(folder)
+        _recent.pop(folder, None)
+        while len(_recent) >= _MOST_RECENT:
+            _recent.pop(next(iter(_recent)))
+        _recent[folder] = (tuple(files), library)
+    return library
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _load(folder: Path) -> SSPLibrary:

@@ -174,6 +174,8 @@ class _Following:
         for name, module in state["modules"].items():
             if callable(getattr(module, "goodness_of_fit", None)):
                 self._attempt(f"no goodness of fit of {name}", partial(self._goodness, name, module, state))
+            if self._options(name).get("measure_emission_lines"):
+                self._attempt(f"no emission lines of {name}", partial(self._lines, name, module, state))
             if with_models:
                 self._attempt(f"no best-fit model of {name}", partial(self._model, name, module, state))
 
@@ -202,6 +204,12 @@ class _Following:
 
     def _goodness(self, name: str, module: Any, state: Mapping[str, Any]) -> None:
         self.found.goodness[name] = module.goodness_of_fit(state["block"])
+
+    def _options(self, name: str) -> Mapping[str, Any]:
+        return next((one.options for one in self.prepared.stage.modules if one.name == name), {})
+
+    def _lines(self, name: str, module: Any, state: Mapping[str, Any]) -> None:
+        module.measure_emission_lines(state["block"]).write(self.prepared.stage.paths.emission_lines(name))
 
     def _model(self, name: str, module: Any, state: Mapping[str, Any]) -> None:
         arrays = model_arrays(module, state["block"])

@@ -18,22 +18,31 @@ from numpy.typing import NDArray
 
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ProductionError
+from orchestrator.fit.chain import OPTIMISERS
 from orchestrator.fit.derive import Derived
 from orchestrator.fit.derived_parameters import Bands, DerivedParameters, DerivedSummary, FormationHistoryBands
 from orchestrator.fit.reader import Reader
 from orchestrator.production.work.chain_lines import ChainLines
-from orchestrator.stage import StagePaths
+from orchestrator.stage import Stage, StagePaths
 
 if TYPE_CHECKING:
     from orchestrator.fit.stage_result import StageResult
 
-__all__ = ["DOCUMENTS", "StoredFit", "history_entries", "stored_fit", "stored_from_arrays", "without_nan"]
+__all__ = [
+    "DOCUMENTS",
+    "StoredFit",
+    "history_entries",
+    "other_texts",
+    "stored_fit",
+    "stored_from_arrays",
+    "without_nan",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 
 DOCUMENTS = "documents"
 """Array with all text of a fit: JSON, compressed."""
-_FILES = ("config", "handover", "best_fit", "products")
+_FILES = ("config", "handover", "best_fit", "diagnostics", "products")
 _BANDS = tuple(entry.name for entry in fields(Bands))
 _QUANTITIES = ("rate", "mass_fraction", "log10_metallicity")
 _HISTORY_ARRAYS = ("edges", "bands")
@@ -56,7 +65,8 @@ class StoredFit:
     header, footer : str
         The other lines of the results file.
     documents : Mapping of str to Mapping
-        ``config``, ``handover``, ``best_fit`` and ``products``, as in the files of these names.
+        ``config``, ``handover``, ``best_fit``, ``diagnostics`` and ``products``, as in the files of these names, and
+        ``texts``, other files of the stage by the end of their name.
     models : Mapping of str to Mapping of str to ndarray
         Module to data and best-fit model, see `orchestrator.production.work.model_arrays`.
     derived : Mapping or None
@@ -112,6 +122,8 @@ class StoredFit:
             if name in self.documents:
                 file: Path = getattr(paths, name)
                 file.write_text(json.dumps(self.documents[name], indent=1) + "\n", encoding="utf-8")
+        for ending, text in self.documents.get("texts", {}).items():
+            (paths.directory / f"{self.stage}{ending}").write_text(text, encoding="utf-8")
         if self.derived_parameters is not None:
             self.derived_parameters.write(paths.derived_parameters)
         if self.formation_history is not None:
@@ -212,7 +224,10 @@ def stored_fit(
         "handover": result.handover.to_dict(),
         "best_fit": {**result.summary.to_dict(), "flags": list(result.flags)},
         "products": dict(products),
+        "texts": other_texts(result.stage),
     }
+    if result.diagnostics is not None:
+        documents["diagnostics"] = json.loads(paths.diagnostics.read_text(encoding="utf-8"))
     return StoredFit(
         stage=result.name,
         columns=columns,
@@ -225,6 +240,16 @@ def stored_fit(
         derived=None if derived is None else without_nan(asdict(derived.parameters)),
         history=None if derived is None or derived.history is None else history_entries(derived.history),
     )
+
+
+def other_texts(stage: Stage) -> dict[str, str]:
+    """Return the text files beside a chain that its readers ask for: what optimisers have found, emission lines."""
+    paths = stage.paths
+    files = [paths.intermediate_chain(sampler) for sampler in stage.samplers[:-1] if sampler in OPTIMISERS]
+    files += [paths.emission_lines(module.name) for module in stage.modules]
+    return {
+        file.name.removeprefix(paths.name): file.read_text(encoding="utf-8") for file in files if file.is_file()
+    }
 
 
 def history_entries(history: FormationHistoryBands) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.fit.stage_result import load_run
 from orchestrator.production.work.chain_lines import chain_lines
 from orchestrator.production.work.fit_columns import fit_row
-from orchestrator.production.work.stored_fit import StoredFit, history_entries, without_nan
+from orchestrator.production.work.stored_fit import StoredFit, history_entries, other_texts, without_nan
 
 __all__ = ["stored_from_folder"]
 
@@ -28,10 +28,11 @@ def stored_from_folder(path: Path) -> StoredFit:
     lines = chain_lines(result.chain)
     paths = result.stage.paths
     documents = {}
-    for name in ("config", "handover", "best_fit", "products"):
+    for name in ("config", "handover", "best_fit", "diagnostics", "products"):
         found = _document(getattr(paths, name))
         if found is not None:
             documents[name] = found
+    documents["texts"] = other_texts(result.stage)
     derived, history = result.derived, result.formation_history
     return StoredFit(
         stage=result.name,

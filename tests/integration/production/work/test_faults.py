@@ -16,7 +16,7 @@ import pytest
 from work_orders import a_fit, a_function, a_production, a_work, an_order, records_of, summary_of
 
 from orchestrator.errors import ProductionError
-from orchestrator.production.records import TaskOrder
+from orchestrator.production.records import StagePlan, TaskOrder
 from orchestrator.production.work import chunk as chunk_module
 from orchestrator.production.work.chunk import run_chunk
 from orchestrator.production.work.journal import RecordFrame, read_journal
@@ -27,8 +27,15 @@ pytestmark = pytest.mark.timeout(120)
 def one_misbehaves(folder, deed, *, isolation="process", budget=1.0, **limits):
     """Three targets of which the second misbehaves; return the records."""
     plan = a_production(folder, a_function("misbehave", **limits), isolation=isolation)
-    works = [a_work(plan, n, values={"deed": deed if n == 1 else "nothing"}) for n in range(3)]
-    works[1] = replace(works[1], tasks=(TaskOrder("first", 2, 0, budget),))
+    works = [
+        a_work(
+            plan,
+            n,
+            values={"deed": deed if n == 1 else "nothing"},
+            tasks=(TaskOrder("first", 2, 0, budget if n == 1 else 1000.0),),
+        )
+        for n in range(3)
+    ]
     return records_of(folder, run_chunk(an_order(folder, plan, works)))
 
 
@@ -208,12 +215,14 @@ def test_a_worker_stops_between_targets_when_it_is_told_to(tmp_path):
 
 def test_a_target_that_would_not_end_in_time_is_not_begun(tmp_path):
     plan = a_production(tmp_path, a_function("rest", options={"seconds": 0.3}), isolation="none")
-    works = [a_work(plan, n) for n in range(10)]
-    stop_at = time.time() + 1.0
-    report = run_chunk(an_order(tmp_path, plan, works, stop_at=stop_at))
-    assert time.time() < stop_at + 0.15
-    assert 1 <= report.n_records <= 3
-    assert report.n_records + len(report.unfinished) == 10
+    run_chunk(an_order(tmp_path, plan, [a_work(plan, 0)], chunk="1-0"))  # what has to be imported is
+    works = [a_work(plan, n) for n in range(20)]
+    begun = time.time()
+    report = run_chunk(an_order(tmp_path, plan, works, stop_at=begun + 2.0))
+    assert 1 <= report.n_records <= 6
+    assert report.n_records + len(report.unfinished) == 20
+    starts = [record.started for record in records_of(tmp_path, report)]
+    assert max(starts) <= begun + 2.0 - 0.2, "it would have lasted beyond"
 
 
 def test_a_fitter_that_has_grown_is_replaced(tmp_path, monkeypatch):
@@ -235,25 +244,36 @@ def test_a_plan_that_is_not_there_is_said(tmp_path):
         run_chunk(replace(order, plan="plan/other.json"))
 
 
-def test_a_likelihood_that_crashes_hangs_or_eats_memory(tmp_path):
-    """The same, in the middle of a fit: the module does what its option says."""
-    module = tmp_path / "bad_module.py"
+def bad_fits(folder, deeds, **limits):
+    """Run fits of a module that does what its option says; return the records."""
+    module = folder / "bad_module.py"
     module.write_text(_BAD_MODULE)
-    sections = {"Bad": {"file": str(module), "deed": "{deed}"}, "pipeline": {"modules": "Bad", "likelihoods": "bad"}}
-    stage = a_fit(sampler="maxlike", sections={**sections, "values": {"bad": {"x": "-1 0.3 1"}}}, time_limit=3.0,
-                  memory_limit=2000.0)  # fmt: skip
-    stage = replace(stage, sections={name: s for name, s in stage.sections.items() if name != "Toy"})
-    plan = a_production(tmp_path, stage)
-    deeds = ["nothing", "hang", "nothing", "crash", "memory", "children", "raise", "exit", "nothing"]
+    sections = {
+        "runtime": {"sampler": "maxlike"},
+        "maxlike": {"tolerance": 1e-4},
+        "pipeline": {"modules": "Bad", "likelihoods": "bad"},
+        "Bad": {"file": str(module), "deed": "{deed}"},
+        "values": {"bad": {"x": "-1 0.3 1"}},
+    }
+    plan = a_production(folder, StagePlan("fit", "fit", sections, **limits))
     works = [a_work(plan, n, values={"deed": deed}) for n, deed in enumerate(deeds)]
-    records = records_of(tmp_path, run_chunk(an_order(tmp_path, plan, works)))
+    return records_of(folder, run_chunk(an_order(folder, plan, works)))
+
+
+def test_a_likelihood_that_crashes_or_eats_memory(tmp_path):
+    deeds = ["nothing", "crash", "memory", "children", "raise", "exit", "nothing"]
+    records = bad_fits(tmp_path, deeds, memory_limit=2000.0)
     found = [record.error_class or record.outcome for record in records]
-    assert found == [
-        "done", "timeout", "done", "crash", "out_of_memory", "out_of_memory", "unknown", "crash", "done",
-    ]  # fmt: skip
-    assert "the lamp went out" in records[6].message
-    assert records[0].process != records[2].process
+    assert found == ["done", "crash", "out_of_memory", "out_of_memory", "unknown", "crash", "done"]
+    assert "the lamp went out" in records[4].message
     assert list((tmp_path / "scratch").glob("orchestrator-*/t*")) == []
+
+
+def test_a_likelihood_that_hangs(tmp_path):
+    before, failed, after = bad_fits(tmp_path, ["nothing", "hang", "nothing"], time_limit=8.0)
+    assert (before.outcome, failed.error_class, after.outcome) == ("done", "timeout", "done")
+    assert "bad_module.py" in failed.log, "where it was"
+    assert before.process != after.process
 
 
 _BAD_MODULE = """

@@ -192,6 +192,8 @@ def test_samples_hold_models_tables_and_files(shards, tmp_path):
     result = load_run(stored.write_directory(tmp_path))
     assert result.summary.to_dict()["parameters"] == stored.best_fit["parameters"]
     assert result.derived is not None
+    assert result.verdict == records[0].columns["verdict"]
+    assert (tmp_path / "first.maxlike.txt").is_file(), "the verdict compares with what the optimiser found"
     assert result.goodness["FullSpectralFit"].chi2 == records[0].columns["chi2_fullspectralfit"]
     assert stored.reader(tmp_path).get_module("FullSpectralFit").parameters
 
@@ -227,6 +229,18 @@ def test_without_samples_a_later_stage_repeats_what_it_needs(shards, data, tmp_p
     (found,) = records_of(tmp_path, run_chunk(an_order(tmp_path, plan, [work])))
     assert numbers_of([found]) == numbers_of([second])
     assert found.samples == ""
+
+
+def test_emission_lines_are_kept(data, tmp_path):
+    (first, *_) = stages(data)
+    module = {**first.sections["FullSpectralFit"], "measure_emission_lines": "T"}
+    sections = {**first.sections, "runtime": {"sampler": "maxlike"}, "FullSpectralFit": module}
+    plan = a_production(tmp_path, replace(first, sections=sections))
+    records = records_of(tmp_path, run_chunk(an_order(tmp_path, plan, [galaxy(plan, data, 0)])))
+    assert "no_derived" not in flag_names(records[0].columns["flags"]), records[0].columns["remarks"]
+    stored = chains_of(tmp_path, records)[0, "first"]
+    stored.write_directory(tmp_path / "again")
+    assert "Hbeta" in (tmp_path / "again" / "first_FullSpectralFit_emission_lines.ecsv").read_text()
 
 
 def test_bad_input_is_a_result_with_a_flag(data, tmp_path):

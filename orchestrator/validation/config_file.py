@@ -14,7 +14,9 @@ or, with more to say,
     truth: [...]           # makes the data, where they are to differ from what is fitted (another SSP library)
     tilt: 0.05             # relative change of the mock fluxes from end to end
 
-Relative files are looked for beside the file. ``output.filename`` may be left out.
+Relative files are looked for beside the file. ``output.filename`` may be left out. A stage receives from all stages
+before it, or, as in a run file, from those that ``stage: {needs: [...]}`` names and those that these need: one first
+stage can have several continuations.
 """
 
 from __future__ import annotations
@@ -47,16 +49,21 @@ class ValidationConfig:
     tilt : float
     folder : Path
         Where relative paths start.
+    needs : tuple of tuple of int
+        For each stage of `pipeline`, the stages (counted from 0) that it receives from.
     """
 
     pipeline: tuple[dict[str, Any], ...]
     truth: tuple[dict[str, Any], ...]
     tilt: float
     folder: Path
+    needs: tuple[tuple[int, ...], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types: what a finished part of a validation must agree with to be continued."""
-        return {"pipeline": list(self.pipeline), "truth": list(self.truth), "tilt": self.tilt}
+        plain = {"pipeline": list(self.pipeline), "truth": list(self.truth), "tilt": self.tilt}
+        in_a_row = tuple(tuple(range(number)) for number in range(len(self.pipeline)))
+        return plain if self.needs == in_a_row else {**plain, "needs": [list(entry) for entry in self.needs]}
 
 
 def read_validation_config(path: str | Path) -> ValidationConfig:
@@ -84,9 +91,9 @@ def validation_config(content: Any, folder: Path, source: str = "configuration")
     """Return the record of a content as described above; see `read_validation_config`."""
     if not isinstance(content, Mapping):
         content = {"pipeline": content}
-    unknown = [f"{source}: unknown key {key!r}{nearest_known(str(key), _KEYS)}" for key in content if key not in _KEYS]
+    unknown = [key for key in content if key not in _KEYS]
     if unknown:
-        raise ConfigError(unknown)
+        raise ConfigError([f"{source}: unknown key {key!r}{nearest_known(str(key), _KEYS)}" for key in unknown])
     if "pipeline" not in content:
         msg = f"{source}: expected a list of stages, or a key 'pipeline' that holds one"
         raise ConfigError(msg)
@@ -96,7 +103,36 @@ def validation_config(content: Any, folder: Path, source: str = "configuration")
         raise ConfigError(msg)
     pipeline = _stages(content["pipeline"], source, "pipeline")
     truth = _stages(content["truth"], source, "truth") if content.get("truth") else pipeline
-    return ValidationConfig(pipeline, truth, float(tilt), folder)
+    needs = _needs(content["pipeline"], source)
+    return ValidationConfig(pipeline, truth, float(tilt), folder, needs)
+
+
+def _needs(content: Any, source: str) -> tuple[tuple[int, ...], ...]:
+    """Return the stages that each stage receives from: those it names and those that they need, in order."""
+    entries = list(content.values() if isinstance(content, Mapping) else content)
+    names = _names(content)
+    found: list[tuple[int, ...]] = []
+    for number, entry in enumerate(entries):
+        listed = (entry.get("stage") or {}).get("needs")
+        if listed is None:
+            found.append(tuple(range(number)))
+            continue
+        unknown = [name for name in listed if name not in names[:number]]
+        if unknown:
+            hint = nearest_known(str(unknown[0]), names[:number])
+            msg = f"{source}: stage {names[number]!r} needs {unknown[0]!r}, which is no stage before it{hint}"
+            raise ConfigError(msg)
+        direct = {names.index(name) for name in listed}
+        found.append(tuple(sorted(direct.union(*(found[index] for index in direct)))))
+    return tuple(found)
+
+
+def _names(content: Any) -> list[str]:
+    """Return the names of the stages: the keys, the names of the outputs, or numbers."""
+    if isinstance(content, Mapping):
+        return [str(name) for name in content]
+    given = [Path(str((entry.get("output") or {}).get("filename", ""))).name for entry in content]
+    return [name or f"stage_{number}" for number, name in enumerate(given, 1)]
 
 
 def _stages(content: Any, source: str, key: str) -> tuple[dict[str, Any], ...]:

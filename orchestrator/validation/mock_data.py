@@ -119,8 +119,8 @@ class Simulator:
                 index = int(generator.choice(CANDIDATES, p=weights / weights.sum()))
                 return {key: float(values[index]) for key, values in drawn.items()}
         msg = (
-            f"none of {ROUNDS * CANDIDATES} draws of the prior lies in the support of the models; narrow the ranges in "
-            "the values file, or choose a prior of the history (sfh_prior) of which every value is possible"
+            f"none of {ROUNDS * CANDIDATES} draws of the prior lies in the support of the models; narrow the ranges "
+            "in the values file, or choose a prior of the history (sfh_prior) of which every value is possible"
         )
         raise ConfigError(msg)
 
@@ -163,15 +163,15 @@ def _simulating_modules(stages: Sequence[Stage]) -> list[tuple[ModuleSection, So
         for section in stage.modules:
             if section.class_name is None:
                 faults.append(
-                    f"stage {stage.name!r}: [{section.name}] is a module of your own, whose data cannot be simulated; "
-                    "describe under `truth:` a pipeline of modules of this package that makes the same files"
+                    f"stage {stage.name!r}: [{section.name}] is a module of your own, whose data cannot be "
+                    "simulated; describe under `truth:` a pipeline of this package's modules for the same files"
                 )
                 continue
             source = source_of(section)
             if source is None:
                 faults.append(
-                    f"stage {stage.name!r}: the data of [{section.name}] cannot be simulated; describe under `truth:` "
-                    "a pipeline of FullSpectralFit, SFHSpectra, KinDust or SFHPhotometry that makes the same files"
+                    f"stage {stage.name!r}: the data of [{section.name}] cannot be simulated; describe under "
+                    "`truth:` a pipeline of spectral fits or SFHPhotometry that makes the same files"
                 )
                 continue
             own.setdefault(source, []).append(section)

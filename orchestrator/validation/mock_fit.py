@@ -45,7 +45,7 @@ def seeds_of_mock(seed: int, index: int) -> tuple[np.random.Generator, int]:
 
 
 def fit_mock(
-    simulator: Simulator, stages: Sequence[Stage], seed: int, index: int, folder: Path
+    simulator: Simulator, stages: Sequence[Stage], needs: Sequence[Sequence[int]], seed: int, index: int, folder: Path
 ) -> MockRecord:
     """Make and fit one mock; a stage that fails is part of the record.
 
@@ -54,6 +54,8 @@ def fit_mock(
     simulator : Simulator
     stages : sequence of Stage
         The pipeline that is validated.
+    needs : sequence of sequence of int
+        For each stage, those that it receives from.
     seed, index : int
         Of the validation, and of the mock in it.
     folder : Path
@@ -63,23 +65,25 @@ def fit_mock(
     mock = simulator.simulate(generator, folder)
     ready = [_with_mock_data(stage, mock, folder, fit_seed + number) for number, stage in enumerate(stages)]
     records: list[StageRecord] = []
-    results: list[StageResult] = []
-    for stage in ready:
+    results: dict[int, StageResult] = {}
+    for number, stage in enumerate(ready):
+        if any(earlier not in results for earlier in needs[number]):
+            records.append(StageRecord.of_failure(stage.name, "an earlier stage failed"))
+            continue
         begun = time.process_time()
         try:
-            results.append(_run_stage(stage, results))
+            results[number] = _run_stage(stage, [results[earlier] for earlier in needs[number]])
         except Exception as error:  # noqa: BLE001 - whatever a fit raises, it is one that failed and is counted
             records.append(StageRecord.of_failure(stage.name, f"{type(error).__name__}: {error}"))
-            break
+            continue
         seconds = time.process_time() - begun
-        records.append(_stage_record(results[-1], mock, simulator, generator, seconds))
-    failed = [StageRecord.of_failure(stage.name, "an earlier stage failed") for stage in ready[len(records) :]]
+        records.append(_stage_record(results[number], mock, simulator, generator, seconds))
     truth = {f"{section}--{name}": value for (section, name), value in mock.truth.items()}
-    return MockRecord(index, fit_seed, truth, mock.log10_mass, tuple([*records, *failed]))
+    return MockRecord(index, fit_seed, truth, mock.log10_mass, tuple(records))
 
 
 def fit_stages(stages: Sequence[Stage]) -> tuple[StageResult, ...]:
-    """Run stages in this process as `MainPipeline` does in its own: same files, same results, no tables, no figures."""
+    """Run stages in this process, as `MainPipeline` does in others: same files, same results, but no tables."""
     results: list[StageResult] = []
     for stage in stages:
         results.append(_run_stage(stage, results))
@@ -141,7 +145,7 @@ def _with_options(module: ModuleSection, mock: Mock) -> ModuleSection:
         paths = {source.path: source for source in mock.options}
         named = {key: paths[str(value)] for key, value in module.options.items() if str(value) in paths}
         changed = {name: value for other in named.values() for name, value in mock.options[other].items()}
-    elif source in mock.options:
+    elif source is not None and source in mock.options:
         changed = dict(mock.options[source])
     else:
         return module
@@ -165,7 +169,8 @@ def _stage_record(
     weights = weights / weights.sum()
     draws = _independent(samples, weights, max(1, chain.n_walkers), generator)
     inside = [i for i, key in enumerate(names) if key in simulator.prior.ranges]
-    tarp = _tarp(draws[:, inside], truth[inside], [names[i] for i in inside], simulator, generator, samples[:, inside])
+    own = [names[i] for i in inside]
+    tarp = _tarp(draws[:, inside], truth[inside], own, simulator, generator, samples[:, inside])
     effective = summary.convergence.effective_samples
     return StageRecord(
         stage=result.name,
@@ -210,7 +215,7 @@ def _tarp(
     draws: FloatArray, truth: FloatArray, names: Sequence[tuple[str, str]], simulator: Simulator,
     generator: np.random.Generator, samples: FloatArray,
 ) -> Mapping[str, float]:
-    """Return the shares of draws nearer to a reference point than the truth: one of the prior, one of the posterior."""
+    """Return the shares of draws nearer to a reference point than the truth, for both kinds of points."""
     if len(names) == 0:
         return {}
     prior = simulator.prior

@@ -108,11 +108,15 @@ def read_records(path: Path) -> dict[int, MockRecord]:
 
 
 def _record(content: dict[str, Any]) -> MockRecord:
-    stages = tuple(
-        StageRecord(**{key: _tuples(value) if isinstance(value, list) else value for key, value in stage.items()})
-        for stage in content["stages"]
-    )
+    stages = tuple(_stage(stage) for stage in content["stages"])
     return MockRecord(**{**content, "stages": stages})
+
+
+def _stage(content: dict[str, Any]) -> StageRecord:
+    plain: dict[str, Any] = {
+        key: _tuples(value) if isinstance(value, list) else value for key, value in content.items()
+    }
+    return StageRecord(**plain)
 
 
 def _tuples(values: list[Any]) -> tuple[Any, ...]:

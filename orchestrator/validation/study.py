@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import multiprocessing
@@ -86,7 +87,7 @@ def _made(config: ValidationConfig, indices: list[int], seed: int, processes: in
     with _one_thread_each(), ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(config,)) as pool:
         running: set[Future[MockRecord]] = set()
         while True:
-            while len(running) < _AHEAD * processes and (index := next(waiting, None)) is not None:
+            for index in itertools.islice(waiting, _AHEAD * processes - len(running)):
                 running.add(pool.submit(_one, index, seed))
             if not running:
                 return
@@ -122,6 +123,7 @@ def _begin(config: ValidationConfig) -> None:
     stages = stages_of(config.pipeline, config.folder)
     truth = stages if config.truth == config.pipeline else stages_of(config.truth, config.folder)
     _of_this_process["stages"] = stages
+    _of_this_process["needs"] = config.needs
     _of_this_process["simulator"] = Simulator(truth, tilt=config.tilt)
     for handler in list(logging.getLogger().handlers):
         logging.getLogger().removeHandler(handler)
@@ -134,7 +136,8 @@ def _one(index: int, seed: int) -> MockRecord:
     scratch = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="orchestrator_mock_", dir=scratch))
     try:
-        return fit_mock(_of_this_process["simulator"], _of_this_process["stages"], seed, index, folder)
+        here = _of_this_process
+        return fit_mock(here["simulator"], here["stages"], here["needs"], seed, index, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

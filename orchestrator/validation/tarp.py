@@ -39,7 +39,7 @@ def reference_points(
     values, vectors = np.linalg.eigh(covariance + np.diag(1e-12 * np.diag(covariance) + 1e-300))
     widths = np.sqrt(np.maximum(values, 1e-10 * values.max()))
     nearby = samples.mean(axis=0) + vectors @ (widths * generator.standard_normal(n))
-    return generator.random(n), nearby, vectors / widths
+    return np.asarray(generator.random(n)), nearby, vectors / widths
 
 
 def share_within(draws: FloatArray, truth: FloatArray, reference: FloatArray) -> float:

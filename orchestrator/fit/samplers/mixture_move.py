@@ -135,7 +135,7 @@ class MixtureMove(emcee_moves.RedBlueMove):
 
     The mixture lives where each parameter's range is mapped to a standard normal variable, so a posterior that fills
     its range is as good as Gaussian there. It is fitted to the past of the chain a few times, each time to twice as
-    long a past, and stays as it is after that (`EnsembleMethods` says when): every step in between keeps the posterior
+    long a past, and stays as it is after that (`EnsembleMethods` says when): each step in between keeps the posterior
     exact by the Metropolis-Hastings ratio, and what depends on the past dies out (Roberts & Rosenthal 2007, J. Appl.
     Prob. 44, 458). Before the first fit the proposals are those of `fallback`.
 

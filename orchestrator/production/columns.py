@@ -102,8 +102,8 @@ COMMON_COLUMNS = (
     Column("recipe", "int", "", "recipe of the configuration that gave the result, from 0", "Provenance"),
     Column("seed", "int", "", "seed of the random numbers", "Provenance"),
     Column("version", "text", "", "version of the package that made it", "Provenance"),
-    Column("seconds", "float", "s", "wall time of the stage itself", "Provenance"),
-    Column("overhead_seconds", "float", "s", "wall time around the stages, in equal shares", "Provenance"),
+    Column("seconds", "float", "s", "wall time of the fit, derived quantities included", "Provenance"),
+    Column("overhead_seconds", "float", "s", "wall time around the fit: options, files, summary", "Provenance"),
     Column("cpu_seconds", "float", "s", "processor time of the stage", "Provenance"),
     Column("peak_memory", "float", "Mbyte", "largest memory of the process up to the end of the stage", "Provenance"),
 )

@@ -263,7 +263,7 @@ class _Loop:
             self.driven.n_chunks += 1
             self.driven.seconds_in_chunks += outcome.seconds
             self.size.measured(len(order.works) - len(outcome.unfinished), outcome.seconds)
-            self.intake.add(order, lost=None)
+            self.intake.add(order, lost=None, journal=outcome.journal)
         elif self.stopping.reason:
             self.intake.add(order, lost=None)  # called off: its targets are free again
         else:

@@ -58,6 +58,7 @@ class _Came:
     chunk: str
     order: ChunkOrder | None = None
     lost: BaseException | None = None
+    journal: str = ""
 
 
 class Intake:
@@ -104,9 +105,9 @@ class Intake:
             logger.info("%d journals of an earlier run are taken in", len(self._came))
         self.commit()
 
-    def add(self, order: ChunkOrder, lost: BaseException | None) -> None:
-        """Take note of a chunk that has ended; `lost` says how if its worker did not report."""
-        self._came.append(_Came(order.chunk, order, lost))
+    def add(self, order: ChunkOrder, lost: BaseException | None, journal: str = "") -> None:
+        """Take note of a chunk that has ended; `lost` says how if its worker did not report its journal."""
+        self._came.append(_Came(order.chunk, order, lost, Path(journal).stem))
 
     def commit(self) -> None:
         """Read the journals of all chunks that have ended, and commit them in one transaction."""
@@ -118,9 +119,9 @@ class Intake:
         unfinished: list[int] = []
         for one in came:
             content = _Content()
-            path = self._journal(one.chunk)
+            path = self._journal(one.journal or one.chunk)
             if path is not None:
-                content = _content(path, f"{SAMPLES}/{one.chunk}.journal")
+                content = _content(path, f"{SAMPLES}/{path.stem}.journal")
                 for stage, columns in content.columns.items():
                     self.ledger.ensure_columns(stage, list(columns.values()))
                 paths[path] = sum(bool(record.samples) for record in content.records)

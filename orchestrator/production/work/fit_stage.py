@@ -50,7 +50,7 @@ class FitResult:
     ----------
     result : StageResult
     seconds, cpu_seconds : float
-        Of the samplers, the set-up of the modules included.
+        Of set-up of the modules, samplers, and what is derived from the samples.
     derived : Derived or None
     goodness : dict of str to Goodness
         By module.
@@ -141,7 +141,10 @@ def _finished(
         raise NoResultError(msg)
     run = replace(record, n_rows=chain.n_rows, n_infinite=chain.n_infinite)
     found.result = replace(result, run=run)
+    begun, cpu = time.perf_counter(), time.process_time()
     _Following(found, prepared, pipeline).make(with_models)
+    found.seconds += time.perf_counter() - begun
+    found.cpu_seconds += time.process_time() - cpu
     found.result = replace(found.result, goodness=found.goodness)
     if keep:
         _write_tables(found, stage)

@@ -80,7 +80,7 @@ def measure(url: str, database: str, given: argparse.Namespace) -> None:
 def measure_commits(ledger: Ledger, database: str, n_records: int) -> None:
     """Hand out work and commit its records, as a driver does, in batches of 200 records."""
     seconds = {"next_work": 0.0, "mark_running": 0.0, "commit": 0.0}
-    done = 0
+    done, processor = 0, 0.0
     while done < n_records:
         start = time.perf_counter()
         works = ledger.next_work(2000, time.time())
@@ -91,14 +91,15 @@ def measure_commits(ledger: Ledger, database: str, n_records: int) -> None:
             ledger.mark_running(chunk, f"0001-{first}")
             middle = time.perf_counter()
             verdicts = [verdict(work.target_id, order.stage) for work in chunk for order in work.tasks]
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             done += ledger.commit(verdicts, f"samples/0001-{done}.journal").n_done
             seconds["commit"] += time.perf_counter() - begin
+            processor += time.process_time() - cpu
             seconds["mark_running"] += middle - start
             if done >= n_records:
                 break
     whole = sum(seconds.values())
-    say("commit", database, records=done, batch=BATCH, per_second=done / seconds["commit"])
+    say("commit", database, records=done, batch=BATCH, per_second=done / seconds["commit"], s_processor=processor)
     say("work_cycle", database, records=done, per_second=done / whole, **{f"s_{k}": v for k, v in seconds.items()})
 
 

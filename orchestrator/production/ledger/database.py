@@ -255,7 +255,7 @@ def _sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
     """Open a file; a reader leaves no trace in it."""
     if not read_only:
         # What the ledger has taken in must survive a power cut: its journals leave the spool.
-        return _opened(path, "mode=rwc", "journal_mode = WAL", "synchronous = FULL", "analysis_limit = 1000")
+        return _opened(path, "mode=rwc", "journal_mode = WAL", "synchronous = FULL")
     try:
         return _opened(path, "mode=ro", "query_only = 1")
     except sqlite3.OperationalError:

@@ -115,7 +115,7 @@ run = sa.Table(
 target = sa.Table(
     "target",
     metadata,
-    sa.Column("target_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("target_id", _SERIAL, primary_key=True, autoincrement=False),
     sa.Column("name", _NAME, nullable=False, unique=True),
     sa.Column("values", sa.JSON, nullable=False),
     sa.Column("overrides", sa.JSON, nullable=False),
@@ -152,11 +152,10 @@ task = sa.Table(
 )
 # Counting reads this index alone.
 sa.Index("task_by_state", task.c.stage, task.c.state)
-# As small as what is ready, and in the order of work.
+# As small as what is ready, and in the order of work; with all that finding work asks for.
 _READY = task.c.state == sa.text(f"'{State.READY}'")
-sa.Index(
-    "task_ready", task.c.target_id, task.c.stage, task.c.not_before, sqlite_where=_READY, postgresql_where=_READY
-)
+_ASKED_FOR = (task.c.target_id, task.c.stage, task.c.not_before, task.c.state)
+sa.Index("task_ready", *_ASKED_FOR, sqlite_where=_READY, postgresql_where=_READY)
 
 attempt = sa.Table(
     "attempt",

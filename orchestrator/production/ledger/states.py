@@ -31,11 +31,14 @@ class Graph:
         Stage to the number of its present configuration.
     held : frozenset of str
         Stages that are held as a whole.
+    former : tuple of str
+        Stages that were taken out of the pipeline; their tasks are left alone.
     """
 
     needs: Mapping[str, tuple[str, ...]]
     configs: Mapping[str, int]
     held: frozenset[str] = frozenset()
+    former: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -45,13 +48,13 @@ class Graph:
 
 def read_graph(connection: sa.Connection) -> Graph:
     """Read the stages that the pipeline has now."""
-    rows = connection.execute(
-        sa.select(stage_table).where(stage_table.c.current).order_by(stage_table.c.position)
-    ).all()
+    stages = connection.execute(sa.select(stage_table).order_by(stage_table.c.position)).all()
+    rows = [row for row in stages if row.current]
     return Graph(
         needs={row.name: tuple(row.needs) for row in rows},
         configs={row.name: row.config_id for row in rows},
         held=frozenset(row.name for row in rows if row.held),
+        former=tuple(sorted(row.name for row in stages if not row.current)),
     )
 
 

@@ -22,6 +22,8 @@ __all__ = ["BATCH", "AddedTargets", "add_targets", "kind_of"]
 BATCH = 10_000
 """Targets per transaction."""
 _NAMED = 5_000
+_GROWN = 0.1
+"""Growth after which the database looks at its tables again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def add_targets(
         start.n_new += new
         start.n_same += n_same
         start.changed |= changed
-    if start.n_new:
+    if start.n_new > _GROWN * start.last_before:
         write(measure)
     return AddedTargets(start.n_new, len(start.changed), start.n_same, tuple(sorted(start.changed)))
 

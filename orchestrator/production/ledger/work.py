@@ -35,17 +35,16 @@ def next_work(
     """
     chosen: list[int] = []
     last = 0
+    ready = [task.c.state == literal(State.READY), task.c.not_before <= now]
+    if graph.former:
+        # Not "in the present ones": a database might take the index of states for that, and sort all that is ready.
+        ready.append(task.c.stage.not_in(graph.former))
     while len(chosen) < limit:
         size = max(limit - len(chosen), min(_LOOK, limit + 100))
         rows = connection.scalars(
             sa.select(task.c.target_id)
             .distinct()
-            .where(
-                task.c.state == literal(State.READY),
-                task.c.target_id > last,
-                task.c.stage.in_(graph.stages),
-                task.c.not_before <= now,
-            )
+            .where(task.c.target_id > last, *ready)
             .order_by(task.c.target_id)
             .limit(size)
         ).all()

@@ -11,10 +11,13 @@ import uuid
 from collections.abc import Collection
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.production.intake import SAMPLES
 from orchestrator.production.ledger.ledger import Ledger
-from orchestrator.production.shards import Packed, pack
+
+if TYPE_CHECKING:
+    from orchestrator.production.shards import Packed
 
 __all__ = ["Packer", "remove_unreferenced"]
 
@@ -58,6 +61,8 @@ class Packer:
         if self._packing is not None and self._packing[0].done():
             self._finish(handed_out)
         if self._packing is None and sum(self._waiting.values()) >= FITS_PER_SHARD:
+            from orchestrator.production.shards import pack
+
             journals = list(self._waiting)
             future = executor.submit(pack, str(self.folder), journals, _new_shard())
             self._packing = (future, journals)
@@ -73,6 +78,8 @@ class Packer:
             self._packing[0].cancel()
             self._finish(0)
         if self._waiting:
+            from orchestrator.production.shards import pack
+
             self._apply(pack(str(self.folder), list(self._waiting), _new_shard()), list(self._waiting), 0)
         for _, journals in self._retired:
             self._remove(journals)

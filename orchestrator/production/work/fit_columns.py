@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from orchestrator.fit.moments import used_rows, weighted_percentiles
 from orchestrator.fit.stage_result import StageResult
 from orchestrator.fit.summary import ResultsSummary
 from orchestrator.forward_model.goodness import Goodness
-from orchestrator.production.columns import COMMON_COLUMNS, Column, flag_bits
+from orchestrator.production.columns import COMMON_COLUMNS, flag_bits
+from orchestrator.production.work.row import Row
 
-__all__ = ["Row", "column_name", "fit_row", "flags_of", "unit_text"]
+__all__ = ["column_name", "fit_row", "flags_of", "unit_text"]
 
 _TAKEN = frozenset(
     {column.name for column in COMMON_COLUMNS}
@@ -44,28 +45,6 @@ _FIELD = {
     "_best_fit": "best_fit",
 }
 _OF_DERIVED = ("", "_lower_68", "_upper_68", "_best_fit")
-
-
-@dataclass
-class Row:
-    """Values of a row, and the declarations of its columns.
-
-    Attributes
-    ----------
-    values : dict of str to plain value
-        None where there is no number.
-    columns : dict of str to Column
-    """
-
-    values: dict[str, Any] = field(default_factory=dict)
-    columns: dict[str, Column] = field(default_factory=dict)
-
-    def add(self, name: str, value: Any, kind: str, unit: str = "", description: str = "", group: str = "") -> None:
-        """Add a column."""
-        if isinstance(value, float) and not math.isfinite(value):
-            value = None
-        self.values[name] = value
-        self.columns[name] = Column(name, kind, unit, description, group)
 
 
 def fit_row(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.fit.identity import package_version
@@ -27,7 +27,9 @@ from orchestrator.production.work.failures import Failure, classify, shortened
 from orchestrator.production.work.function_stage import call_function
 from orchestrator.production.work.input_files import InputFiles
 from orchestrator.production.work.limits import limited_memory, memory_in_use
-from orchestrator.production.work.target_fits import TargetFits
+
+if TYPE_CHECKING:
+    from orchestrator.production.work.target_fits import TargetFits
 
 __all__ = ["Outcome", "Setting", "TargetRun", "run_target"]
 
@@ -119,7 +121,7 @@ def run_target(setting: Setting, work: Work) -> Iterator[Answer | Skipped | Fini
                 yield run.stage(stage)
         yield Finished(work.target_id, memory_in_use(), run.has_fits)
     finally:
-        run.fits.close()
+        run.close()
 
 
 class TargetRun:
@@ -138,9 +140,20 @@ class TargetRun:
             if int(row.get("flags") or 0) & flag_bits(["bad_input"])
         }
         """Stage to why there is none; empty for a failure that may be gone next time."""
-        self.fits = TargetFits(setting, work)
         self.has_fits = any(setting.plan.stage(name).kind == "fit" for name in self.orders)
         self._before = time.perf_counter()
+
+    @cached_property
+    def fits(self) -> TargetFits:
+        """Its fits; where all stages are functions, nothing of what a fit needs is imported."""
+        from orchestrator.production.work.target_fits import TargetFits
+
+        return TargetFits(self.setting, self.work)
+
+    def close(self) -> None:
+        """Remove the files that pass."""
+        if "fits" in vars(self):
+            self.fits.close()
 
     def stage(self, stage: StagePlan) -> Answer | Skipped:
         """Run one stage, unless one that it needs has no result."""
@@ -172,10 +185,11 @@ class TargetRun:
     def _attempt(self, stage: StagePlan) -> tuple[Outcome, str]:
         """Run a stage with its output in a log; what it raises becomes a failure."""
         order = self.orders[stage.name]
-        log = self.fits.log_of(stage)
+        is_fit = stage.kind == "fit"
+        log = self.fits.log_of(stage) if is_fit else self.setting.scratch / "function.log"
         with captured(log):
             try:
-                outcome = self._fit(stage, order) if stage.kind == "fit" else self._function(stage, order)
+                outcome = self._fit(stage, order) if is_fit else self._function(stage, order)
             except KeyboardInterrupt:
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a module or a function may raise anything
@@ -184,7 +198,8 @@ class TargetRun:
                 outcome = Outcome(failure=classify(error, lambda text: self._is_about_target(stage, text)))
         failed = outcome.failure is not None
         text = end_of_log(log) if failed or outcome.verdict != "ok" else ""
-        self.fits.settle(stage, log)
+        if is_fit:
+            self.fits.settle(stage, log)
         return outcome, text
 
     def _fit(self, stage: StagePlan, order: TaskOrder) -> Outcome:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -64,6 +65,7 @@ def _serve(channel: object) -> None:
     setting = Setting(read_plan(production, order["plan"]), production, Path(order["scratch"]))
     if any(stage.kind == "fit" for stage in setting.plan.stages):
         import_everything()
+        importlib.import_module("orchestrator.production.work.target_fits")
     gc.freeze()  # what stays is not looked through at every collection
     channel.send({"ready": os.getpid()})
     while True:

@@ -22,8 +22,8 @@ from typing import Any
 from orchestrator.errors import ConfigError
 from orchestrator.production.columns import COMMON_COLUMNS
 from orchestrator.production.records import Target
-from orchestrator.production.work.fit_columns import Row
 from orchestrator.production.work.record_text import plain_number
+from orchestrator.production.work.row import Row
 
 __all__ = ["Value", "call_function", "load_function"]
 

@@ -65,15 +65,11 @@ class TargetFits:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_of(self, stage: StagePlan) -> Path:
-        """Return the file for the output of a stage; its folder is there."""
-        if stage.kind != "fit":
-            return self.setting.scratch / "function.log"
+        """Return the file for the output of a fit; its folder is there."""
         return self.setting.scratch / f"t{self.work.target_id}.{stage.name}.log"
 
     def settle(self, stage: StagePlan, log: Path) -> None:
         """Keep the log beside the results where they stay, or remove it."""
-        if stage.kind != "fit":
-            return
         built = self._built.get(stage.name)
         if self.keep and built is not None and built.paths.directory.is_dir() and log.is_file():
             shutil.move(log, built.paths.log)

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from orchestrator.cli.compare import add_posterior_commands
 from orchestrator.cli.production import add_production_commands
 from orchestrator.cli.ssp import ssp_app
+from orchestrator.cli.validate import validate_command
 from orchestrator.errors import ConfigError, OrchestratorError
 
 __all__ = ["app"]
@@ -44,6 +45,7 @@ app = typer.Typer(
 add_production_commands(app)
 add_posterior_commands(app)
 app.add_typer(ssp_app, name="ssp")
+app.command("validate")(validate_command)
 
 
 @app.callback()

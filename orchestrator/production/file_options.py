@@ -22,6 +22,8 @@ _PIPELINE: dict[str, FileUse] = {"values": "read", "priors": "read", "failure_lo
 _RUNTIME: dict[str, FileUse] = {"import_samplers": "words"}
 _WRITTEN_BY_MODULES = frozenset({"logging_file", "save_z_loglike"})
 _PLAIN = frozenset({"values", "handover"})
+_OF_FUNCTIONS = frozenset({"function", "options"})
+"""Sections of a stage that is a function; they are answered for without importing the options of all modules."""
 _SAMPLER_READS = frozenset(("start_points", "covmat", "input", "start_input", "datafile"))
 
 
@@ -61,6 +63,8 @@ def file_use(section: str, option: str, own_file: bool = False) -> FileUse:
 @functools.lru_cache(maxsize=256)
 def _module_files(section: str) -> frozenset[str] | None:
     """Lower-case spellings of the options that are paths; None for a section of no module of this package."""
+    if section in _OF_FUNCTIONS:
+        return None
     from orchestrator.config.module_options import MODULES, module_of_section
 
     class_name = module_of_section(section)
@@ -85,6 +89,8 @@ def canonical_name(section: str, option: str) -> str:
     """
     if section in _PLAIN:
         return option
+    if section in _OF_FUNCTIONS:
+        return option.lower()
     from orchestrator.config.module_options import MODULES, module_of_section
 
     class_name = module_of_section(section)

@@ -308,8 +308,9 @@ class Production:
     def _writing(self) -> Iterator[Ledger]:
         """Open the ledger as its only driver; write down what is about to be done."""
         self._make_folder()
+        patience = self.run_file.site.ledger_patience
         with (
-            open_ledger(self.run_file.ledger_url, create=True, name=self.run_file.name) as ledger,
+            open_ledger(self.run_file.ledger_url, create=True, name=self.run_file.name, patience=patience) as ledger,
             ledger.lock_driver(self.folder / "driver.lock"),
         ):
             self._prepare_folder()

@@ -122,6 +122,7 @@ class Site(BaseModel):
     poll_seconds: Seconds = Field(60.0, description="between questions to Slurm for the state of the blocks")
     stop_before_end: Seconds = Field(120.0, description="seconds before the end of an allocation to begin no more")
     stop_patience: Seconds = Field(60.0, description="how long a stop waits for the targets that are being fitted")
+    ledger_patience: Seconds = Field(300.0, description="how long the driver waits for a database that is away")
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import pyarrow
+import pyarrow.parquet
 import yaml
 
 HELPERS = Path(__file__).resolve().parent
@@ -50,12 +52,13 @@ def root(target, options, upstream):
 def write_production(folder, *, ledger="sqlite", n_targets=N_TARGETS, site=None, **entries):
     """Write a run file and its table; return the run file."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = "".join(f"g{number},{number}\n" for number in range(n_targets))
-    (folder / "targets.csv").write_text(f"name,number\n{rows}")
+    # Parquet: what reads it is imported in a sixth of the time, and these commands are started often
+    table = {"name": [f"g{number}" for number in range(n_targets)], "number": list(range(n_targets))}
+    pyarrow.parquet.write_table(pyarrow.table(table), folder / "targets.parquet")
     content = {
         "output": "production",
         "ledger": ledger,
-        "targets": {"table": "targets.csv", "identifier": "name"},
+        "targets": {"table": "targets.parquet", "identifier": "name"},
         "pipeline": {
             "square": {"function": {"call": "small_productions:square", "seconds": 0.02}},
             "root": {"function": {"call": "small_productions:root", "seconds": 0.02}},
@@ -93,6 +96,11 @@ def finish(run_file, *words, timeout=120):
     except subprocess.TimeoutExpired:
         kill_tree(process.pid)
         raise
+
+
+def folder_of(run_file):
+    """The folder of a production."""
+    return run_file.parent / yaml.safe_load(run_file.read_text())["output"]
 
 
 def log_of(run_file):
@@ -137,10 +145,11 @@ def expected_states(n_targets=N_TARGETS):
 def n_done(run_file):
     """How many tasks are done so far; 0 if there is no ledger yet."""
     from orchestrator.errors import OrchestratorError
-    from orchestrator.production.production import Production
+    from orchestrator.production.ledger.ledger import open_ledger
+    from orchestrator.production.production_folder import ledger_url
 
     try:
-        with Production(run_file).reading() as ledger:
+        with open_ledger(ledger_url(folder_of(run_file)), read_only=True) as ledger:
             return sum(n for by in ledger.counts().values() for state, n in by.items() if state == "done")
     except OrchestratorError:
         return 0

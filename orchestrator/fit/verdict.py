@@ -32,11 +32,11 @@ DEFICIT_OFFSET = 20.0
 modes of unequal width stay below."""
 DISPERSED = 1.2
 """Walkers that begin spread over this many times the posterior's width have looked beyond it."""
-COMPARABLE = 5.0
+COMPARABLE = 3.0
 """Peaks lower than the highest by more than this in ln posterior hold too little to be missed."""
-BEYOND_ALL_SAMPLES = 2.0
-"""A peak with this many times the squared distance of the farthest sample has none near it; the corner of a flat
-posterior has less."""
+FAR_SQUARED, FAR_SQUARED_PER_PARAMETER = 25.0, 5.0
+"""A peak at the squared distance D, in the samples' own covariance, holds a share of them of at most 1 / (1 + D). The
+corner of a flat posterior has 3 per parameter."""
 
 
 @dataclass(frozen=True)
@@ -196,18 +196,13 @@ def _mode_without_samples(evidence: Evidence) -> str:
     weights = chain.weights[evidence.kept]
     mean = np.average(kept, axis=0, weights=weights)
     precision = np.linalg.pinv(np.atleast_2d(np.cov(kept, rowvar=False, aweights=weights)), hermitian=True)
-
-    def distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.einsum("ij,jk,ik->i", points - mean, precision, points - mean))
-
-    far = distance(optimum.samples[high])
-    if far.max() < 4 * kept.shape[1]:
-        return ""
-    n_missed = np.count_nonzero(far > BEYOND_ALL_SAMPLES * distance(kept).max())
+    offset = optimum.samples[high] - mean
+    far = np.einsum("ij,jk,ik->i", offset, precision, offset)
+    n_missed = np.count_nonzero(far > max(FAR_SQUARED, FAR_SQUARED_PER_PARAMETER * kept.shape[1]))
     if not n_missed:
         return ""
     return (
-        f"{n_missed} of the {len(far)} peaks of comparable height that the optimiser found hold no sample; the "
+        f"{n_missed} of the {len(far)} peaks of comparable height that the optimiser found hold hardly a sample; the "
         f"farthest lies {np.sqrt(far.max()):.0f} standard deviations from the samples' mean."
     )
 

@@ -93,12 +93,30 @@ def staged() -> list[dict[str, Any]]:
     return [kinematics_stage(), *continued, stage(module, SIMPLE, "joint", stage={"needs": []})]
 
 
-CASES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+def one_stage(**options: Any) -> list[dict[str, Any]]:
+    """History and kinematics in one fit, h3 = h4 = 0."""
+    return [stage({"FullSpectralFit": full(**options)}, SIMPLE)]
+
+
+def mean_likelihood() -> dict[str, Any]:
+    """The negative control: the mean of the pixels' log-likelihoods in place of their sum."""
+    module = {"file": str(Path(__file__).resolve().parent / "mean_spectral_fit.py"), **full()}
+    fit = stage({"MeanSpectralFit": module}, SIMPLE)
+    fit["pipeline"]["likelihoods"] = "MeanSpectralFit"
+    fit["MeanSpectralFit"]["like_name"] = "MeanSpectralFit"
+    return {"pipeline": [fit], "truth": one_stage()}
+
+
+CASES: dict[str, Callable[[], Any]] = {
     "photometry": lambda: [stage({"SFHPhotometry": PHOTOMETRY}, {"stars.sfh": HISTORY, "dust.extinction": DUST})],
     "exponential": lambda: [stage({"FullSpectralFit": full()}, ALL)],
     "mass_fractions": lambda: [stage({"FullSpectralFit": full("FixedMassFracSFH")}, {**SIMPLE, "stars.sfh": TIMES})],
     "joint": lambda: [stage({"FullSpectralFit": full(), "SFHPhotometry": PHOTOMETRY}, SIMPLE)],
     "staged": staged,
+    "mean_likelihood": mean_likelihood,
+    "off_library": lambda: {"pipeline": one_stage(), "truth": one_stage(SSPModel="M11-MILES")},
+    "off_blur": lambda: {"pipeline": one_stage(), "blur": 50.0},
+    "off_tilt": lambda: {"pipeline": one_stage(), "tilt": 0.05},
 }
 
 
@@ -148,7 +166,9 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     folder = options.output / (name + options.label)
     if not (folder / "photometry.dat").is_file():
         write_galaxy(folder)
-    content = {"pipeline": settings(CASES[name](), options.set or [])}
+    content = CASES[name]()
+    content = content if isinstance(content, dict) else {"pipeline": content}
+    settings(content["pipeline"], options.set or [])
     begun = time.perf_counter()
     mocks = run_mocks(
         validation_config(content, folder.absolute()), folder, number=options.number, seed=SEED,

@@ -87,6 +87,7 @@ def _histogram(axes: Any, values: FloatArray, label: str) -> None:
     axes.axhline(len(values) / n_bins, color=GREY, lw=0.7)
     axes.hist(values, bins=n_bins, range=(0, 1), histtype="step", color=BLUE, lw=1.0)
     axes.set_xlim(0, 1)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1.45 * high))  # room for the symbol
     axes.text(0.05, 0.93, label, transform=axes.transAxes, va="top", fontsize=8.5)
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 

@@ -13,6 +13,7 @@ or, with more to say,
     pipeline: [...]        # the same list, or names of stages with their sections, as in the run file of a production
     truth: [...]           # makes the data, where they are to differ from what is fitted (another SSP library)
     tilt: 0.05             # relative change of the mock fluxes from end to end
+    blur: 50               # further dispersion of mock spectra, km/s, that the fit does not know of
 
 Relative files are looked for beside the file. ``output.filename`` may be left out. A stage receives from all stages
 before it, or, as in a run file, from those that ``stage: {needs: [...]}`` names and those that these need: one first
@@ -35,7 +36,7 @@ from orchestrator.stage import Stage
 
 __all__ = ["ValidationConfig", "read_validation_config", "stages_of"]
 
-_KEYS = ("pipeline", "truth", "tilt")
+_KEYS = ("pipeline", "truth", "tilt", "blur")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ValidationConfig:
     ----------
     pipeline, truth : tuple of dict
         Configurations of the stages that fit, and of those that make the data (the same by default).
-    tilt : float
+    tilt, blur : float
     folder : Path
         Where relative paths start.
     needs : tuple of tuple of int
@@ -56,12 +57,14 @@ class ValidationConfig:
     pipeline: tuple[dict[str, Any], ...]
     truth: tuple[dict[str, Any], ...]
     tilt: float
+    blur: float
     folder: Path
     needs: tuple[tuple[int, ...], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types: what a finished part of a validation must agree with to be continued."""
-        plain = {"pipeline": list(self.pipeline), "truth": list(self.truth), "tilt": self.tilt}
+        plain: dict[str, Any] = {"pipeline": list(self.pipeline), "truth": list(self.truth), "tilt": self.tilt}
+        plain |= {"blur": self.blur} if self.blur else {}
         in_a_row = tuple(tuple(range(number)) for number in range(len(self.pipeline)))
         return plain if self.needs == in_a_row else {**plain, "needs": [list(entry) for entry in self.needs]}
 
@@ -97,14 +100,19 @@ def validation_config(content: Any, folder: Path, source: str = "configuration")
     if "pipeline" not in content:
         msg = f"{source}: expected a list of stages, or a key 'pipeline' that holds one"
         raise ConfigError(msg)
-    tilt = content.get("tilt", 0.0)
-    if isinstance(tilt, bool) or not isinstance(tilt, int | float):
-        msg = f"{source}: tilt = {tilt!r}; expected a number, for example 0.05"
-        raise ConfigError(msg)
+    tilt, blur = (_number(content, key, source) for key in ("tilt", "blur"))
     pipeline = _stages(content["pipeline"], source, "pipeline")
     truth = _stages(content["truth"], source, "truth") if content.get("truth") else pipeline
     needs = _needs(content["pipeline"], source)
-    return ValidationConfig(pipeline, truth, float(tilt), folder, needs)
+    return ValidationConfig(pipeline, truth, tilt, blur, folder, needs)
+
+
+def _number(content: Mapping[Any, Any], key: str, source: str) -> float:
+    value = content.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        msg = f"{source}: {key} = {value!r}; expected a number, 0 or more"
+        raise ConfigError(msg)
+    return float(value)
 
 
 def _needs(content: Any, source: str) -> tuple[tuple[int, ...], ...]:

@@ -15,9 +15,10 @@ from orchestrator.errors import ConfigError
 from orchestrator.observation.spectrum import FLUX_UNIT, Spectrum
 from orchestrator.physics.amplitude import Parabola
 from orchestrator.physics.losvd import LOWEST_H4
+from orchestrator.physics.wavelength import SPEED_OF_LIGHT_KMS
 from orchestrator.stage import ModuleSection
 
-__all__ = ["Maker", "Source", "make_maker", "source_of"]
+__all__ = ["Distortion", "Maker", "Source", "make_maker", "source_of"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -60,6 +61,21 @@ def make_maker(module_class: Any, options: Mapping[str, Any], source: Source, al
     return kind(module_class(changed, alias=alias), source)
 
 
+class Distortion(NamedTuple):
+    """What the mock data have that the fitted model does not know.
+
+    Attributes
+    ----------
+    tilt : float
+        Relative change of the fluxes from end to end.
+    blur : float
+        Further dispersion of a spectrum's lines, km/s: a line-spread function wider than stated.
+    """
+
+    tilt: float = 0.0
+    blur: float = 0.0
+
+
 class Maker(ABC):
     """Makes the data of one module.
 
@@ -98,7 +114,7 @@ class Maker(ABC):
     @abstractmethod
     def write(
         self, together: Sequence[Any], point: Point, mass: float, generator: np.random.Generator, folder: Path,
-        tilt: float,
+        distortion: Distortion,
     ) -> dict[str, Any]:
         """Write the mock data of all makers of one source; return the options to read them with (None removes)."""
 
@@ -173,13 +189,13 @@ class SpectrumMaker(Maker):
 
     def write(
         self, together: Sequence[Any], point: Point, mass: float, generator: np.random.Generator, folder: Path,
-        tilt: float,
+        distortion: Distortion,
     ) -> dict[str, Any]:
         """Write the spectrum on the observed pixels; several modules fill it one after the other."""
         spectrum = self.spectrum
         flux = np.full(len(spectrum.wavelength), np.nan)
         for maker in together:
-            mock = maker.flux(point, mass) * _tilted(maker.spectrum.wavelength[maker.pixels.covered], tilt)
+            mock = _distorted(maker.spectrum.wavelength[maker.pixels.covered], maker.flux(point, mass), distortion)
             with np.errstate(invalid="ignore"):
                 mock = mock + maker.sigma(point) * maker._noise(point, generator)
             mock[~maker.good] = np.nan
@@ -291,12 +307,12 @@ class PhotometryMaker(Maker):
 
     def write(
         self, together: Sequence[Any], point: Point, mass: float, generator: np.random.Generator, folder: Path,
-        tilt: float,
+        distortion: Distortion,
     ) -> dict[str, Any]:
         """Write the table of fluxes, in micro-Jansky."""
         del together  # two modules with one table of fluxes would count it twice
         data, model = self.data, self._flux(point, mass)
-        model = model * _tilted(self.module.fit.effective_wavelength, tilt)
+        model = _distorted(self.module.fit.effective_wavelength, model, distortion._replace(blur=0.0))
         noise = generator.standard_normal(len(model))
         if getattr(self.module.options, "noise_model", None) == "StudentT":
             own = self.module.under_own_names(point)
@@ -332,10 +348,10 @@ class GaussianMaker(Maker):
 
     def write(
         self, together: Sequence[Any], point: Point, mass: float, generator: np.random.Generator, folder: Path,
-        tilt: float,
+        distortion: Distortion,
     ) -> dict[str, Any]:
         """Return the option; there is no file."""
-        del together, mass, folder, tilt
+        del together, mass, folder, distortion
         (covariance, *others) = self.module.model.mixture.covariances
         if others:
             msg = f"[{self.module.alias}] a target of two modes is no measurement, so it cannot be simulated"
@@ -355,12 +371,17 @@ _MAKERS: dict[str, type[Maker]] = {
 }
 
 
-def _tilted(wavelength: FloatArray, tilt: float) -> FloatArray:
-    """Return factors that change linearly by `tilt` over the data, 1 in the middle."""
-    if tilt == 0.0 or len(wavelength) < 2:
-        return np.ones(len(wavelength))
-    middle = 0.5 * (wavelength.min() + wavelength.max())
-    return np.asarray(1.0 + tilt * (wavelength - middle) / np.ptp(wavelength))
+def _distorted(wavelength: FloatArray, flux: FloatArray, distortion: Distortion) -> FloatArray:
+    """Return fluxes that are tilted linearly about the middle and blurred."""
+    if distortion.blur:
+        from scipy.ndimage import gaussian_filter1d
+
+        velocity_step = SPEED_OF_LIGHT_KMS * float(np.median(np.diff(np.log(wavelength))))
+        flux = gaussian_filter1d(flux, distortion.blur / velocity_step, mode="nearest")
+    if distortion.tilt:
+        middle = 0.5 * (wavelength.min() + wavelength.max())
+        flux = flux * (1.0 + distortion.tilt * (wavelength - middle) / np.ptp(wavelength))
+    return np.asarray(flux)
 
 
 def _number(source: Source) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from orchestrator.config.module_options import MODULES, parse_options
 from orchestrator.errors import ConfigError
 from orchestrator.stage import ModuleSection, Stage
-from orchestrator.validation.makers import Maker, Source, make_maker, source_of
+from orchestrator.validation.makers import Distortion, Maker, Source, make_maker, source_of
 from orchestrator.validation.prior_draws import Key, PipelinePrior, prior_of_pipeline
 
 __all__ = ["Mock", "Simulator"]
@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 CANDIDATES = 256
 """Draws of the prior among which one inside the support of the models is chosen."""
 ROUNDS = 40
+NOTHING = Distortion()
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,8 @@ class Simulator:
     ----------
     stages : sequence of Stage
         Validated stages, whose modules and data say what mocks are like.
-    tilt : float
-        Relative change of the mock fluxes from the blue to the red end of each data set, for a test with data that
-        the model cannot describe.
+    distortion : Distortion
+        For a test with data that the model cannot describe.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ class Simulator:
         If a module's data cannot be simulated.
     """
 
-    def __init__(self, stages: Sequence[Stage], *, tilt: float = 0.0) -> None:
+    def __init__(self, stages: Sequence[Stage], distortion: Distortion = NOTHING) -> None:
         self.prior: PipelinePrior = prior_of_pipeline(stages)
-        self.tilt = tilt
+        self.distortion = distortion
         self._sections = _simulating_modules(stages)
         self.sources = tuple(dict.fromkeys(source for _, source in self._sections))
         self._makers = [self._build(section, source, {}) for section, source in self._sections]
@@ -106,7 +106,7 @@ class Simulator:
         options: dict[Source, dict[str, Any]] = {}
         for source in self.sources:
             own = [maker for maker, (_, other) in zip(makers, self._sections, strict=True) if other == source]
-            options[source] = own[0].write(own, point, mass, generator, folder, self.tilt)
+            options[source] = own[0].write(own, point, mass, generator, folder, self.distortion)
         log10_mass = float(np.log10(mass)) if self.amplitude_mode != "none" else float("nan")
         return Mock(truth, log10_mass, options)
 

@@ -142,9 +142,12 @@ def _with_options(module: ModuleSection, mock: Mock) -> ModuleSection:
     """Return the module reading the mock file of its source; a user's own module, of the file that it names."""
     source = source_of(module)
     if module.class_name is None:
-        paths = {source.path: source for source in mock.options}
-        named = {key: paths[str(value)] for key, value in module.options.items() if str(value) in paths}
-        changed = {name: value for other in named.values() for name, value in mock.options[other].items()}
+        changed = {
+            name: value
+            for source, options in mock.options.items()
+            if any(_names_file(given, source.path) for given in module.options.values())
+            for name, value in options.items()
+        }
     elif source is not None and source in mock.options:
         changed = dict(mock.options[source])
     else:
@@ -153,6 +156,14 @@ def _with_options(module: ModuleSection, mock: Mock) -> ModuleSection:
     options: dict[str, Any] = {k: v for k, v in module.options.items() if k.lower() not in replaced}
     options |= {key: value for key, value in changed.items() if value is not None}
     return replace(module, options=options)
+
+
+def _names_file(given: Any, path: str) -> bool:
+    """Whether an option of a user's own module, which may be relative, names a file."""
+    if not isinstance(given, str | Path) or not str(given):
+        return False
+    parts = Path(given).parts
+    return Path(path).parts[-len(parts) :] == parts
 
 
 def _stage_record(

@@ -116,6 +116,7 @@ _of_this_process: dict[str, Any] = {}
 def _begin(config: ValidationConfig) -> None:
     """Import, and set up what all mocks share."""
     from orchestrator.fit.server_imports import import_everything
+    from orchestrator.validation.makers import Distortion
     from orchestrator.validation.mock_data import Simulator
 
     logging.getLogger("orchestrator").setLevel(logging.ERROR)
@@ -124,7 +125,7 @@ def _begin(config: ValidationConfig) -> None:
     truth = stages if config.truth == config.pipeline else stages_of(config.truth, config.folder)
     _of_this_process["stages"] = stages
     _of_this_process["needs"] = config.needs
-    _of_this_process["simulator"] = Simulator(truth, tilt=config.tilt)
+    _of_this_process["simulator"] = Simulator(truth, Distortion(config.tilt, config.blur))
     for handler in list(logging.getLogger().handlers):
         logging.getLogger().removeHandler(handler)
 

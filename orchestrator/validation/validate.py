@@ -62,6 +62,8 @@ def validate(
     notes = notes_on(stages, config.needs, truth)
     if config.tilt:
         notes = (*notes, f"the mock fluxes are tilted by {100 * config.tilt:g} % from end to end")
+    if config.blur:
+        notes = (*notes, f"the mock spectra are blurred by {config.blur:g} km/s more than the fit knows")
     mocks = run_mocks(config, folder, number=number, seed=seed, processes=processes, progress=progress)
     verdict = judge(mocks, notes, seed)
     write_atomically(folder / VERDICT, json.dumps(verdict.to_dict(), indent=1) + "\n")

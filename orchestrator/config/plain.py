@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["as_flag", "as_whole_number", "resolve_path", "words"]
+__all__ = ["as_flag", "as_whole_number", "plain_value", "resolve_path", "words"]
 
 _TRUE = {"t", "true", "y", "yes", "on", "1"}
 _FALSE = {"f", "false", "n", "no", "off", "0"}
@@ -50,3 +51,14 @@ def resolve_path(value: Any, directory: Path) -> Path:
     """Return an absolute path, environment variables and ``~`` expanded, from `directory` on."""
     expanded = Path(os.path.expandvars(str(value))).expanduser()
     return Path(os.path.abspath(directory / expanded))
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as JSON and YAML know it: arrays as lists, numpy's numbers as Python's, the rest as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_value(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_value(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return plain_value(value.tolist())
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.plain import plain_value
 from orchestrator.config.priors import PriorsFile
 from orchestrator.config.values import ValuesFile
 from orchestrator.stage import Stage
@@ -46,7 +47,7 @@ def identity_parts(stage: Stage, values: ValuesFile, priors: PriorsFile) -> dict
     """
     samplers = {
         name: {
-            key: _plain(option)
+            key: plain_value(option)
             for key, option in stage.sections.get(name, {}).items()
             if key not in LENGTH_OPTIONS
         }
@@ -55,9 +56,9 @@ def identity_parts(stage: Stage, values: ValuesFile, priors: PriorsFile) -> dict
     pipeline = stage.sections.get("pipeline", {})
     return {
         "samplers": {"names": list(stage.samplers), "options": samplers},
-        "pipeline": {key: _plain(value) for key, value in pipeline.items() if key not in _COSMETIC_PIPELINE},
+        "pipeline": {key: plain_value(value) for key, value in pipeline.items() if key not in _COSMETIC_PIPELINE},
         "modules": {
-            module.name: {"file": module.file.name, "options": _plain(dict(module.options))}
+            module.name: {"file": module.file.name, "options": plain_value(dict(module.options))}
             for module in stage.modules
         },
         "input files": {str(path): _checksum(path) for path in _input_files(stage)},
@@ -100,16 +101,6 @@ def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         else:
             changes.append(f"{part}: {before!r} -> {after!r}")
     return changes
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def _input_files(stage: Stage) -> list[Path]:

@@ -26,6 +26,7 @@ __all__ = [
     "plain_length",
     "prepare_stage",
     "recorded_config",
+    "versions_of",
     "write_inputs",
     "write_missing_values",
 ]
@@ -193,18 +194,15 @@ def _config(prepared: PreparedStage) -> dict[str, Any]:
         "sections": plain,
         "parts": prepared.parts,
         "length": plain_length(prepared),
-        "versions": {
-            "galaxy-orchestrator": package_version(),
-            "python": platform.python_version(),
-            **_versions(),
-        },
+        "versions": versions_of(),
     }
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _VERSIONS_OF:
+def versions_of(names: tuple[str, ...] = _VERSIONS_OF) -> dict[str, str]:
+    """Return the versions of this package, of Python, and of those packages among `names` that are installed."""
+    versions = {"galaxy-orchestrator": package_version(), "python": platform.python_version()}
+    for name in names:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from orchestrator.config.plain import plain_value
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ProductionError
 from orchestrator.production.production import Production
@@ -73,7 +74,7 @@ def fit_catalogue(
         "output": folder.name,
         "seed": seed,
         "targets": {"table": targets.name, "identifier": identifier},
-        "pipeline": _plain(_stages(pipeline)),
+        "pipeline": plain_value(_stages(pipeline)),
         "site": {"executor": "local", **site},
     }
     run_file = folder.with_name(f"{folder.name}.yaml")
@@ -107,14 +108,3 @@ def _stages(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
 
 _OF_ONE_RUN = frozenset({("pipeline", "values")})
 """Options of a configuration that name files of a single run."""
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as YAML knows it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

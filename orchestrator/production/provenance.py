@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import subprocess
 from pathlib import Path
 
-from orchestrator.fit.identity import package_version
+from orchestrator.fit.prepare import versions_of
 
 __all__ = ["code_commit", "versions"]
 
@@ -16,13 +14,7 @@ _PACKAGES = ("cosmosis", "numpy", "scipy", "numba", "astropy", "sqlalchemy", "pa
 
 def versions() -> dict[str, str]:
     """Return package to version, of those that are installed."""
-    found = {"galaxy-orchestrator": package_version(), "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return versions_of(_PACKAGES)
 
 
 def code_commit() -> str:

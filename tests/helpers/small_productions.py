@@ -6,6 +6,7 @@ often a task was carried out.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -22,10 +23,15 @@ import yaml
 
 HELPERS = Path(__file__).resolve().parent
 EXECUTIONS = "SMALL_PRODUCTION_EXECUTIONS"
+SECONDS = "SMALL_PRODUCTION_SECONDS"
 N_TARGETS = 60
 
 
 # --- functions of the stages ---
+def _pause(options):
+    time.sleep(float(os.environ.get(SECONDS, options["seconds"])))  # the option is part of the result's key
+
+
 def _note(target, stage):
     with open(os.environ[EXECUTIONS], "a", encoding="utf-8") as stream:  # noqa: PTH123 - one write, appended whole
         stream.write(f"{target['target']} {stage}\n")
@@ -34,7 +40,7 @@ def _note(target, stage):
 def square(target, options, upstream):
     """A first stage; every eleventh target cannot be done."""
     _note(target, "square")
-    time.sleep(options["seconds"])
+    _pause(options)
     if target["number"] % 11 == 7:
         msg = "a number that cannot be squared"
         raise ValueError(msg)
@@ -44,7 +50,7 @@ def square(target, options, upstream):
 def root(target, options, upstream):
     """A second stage, which uses the first."""
     _note(target, "root")
-    time.sleep(options["seconds"])
+    _pause(options)
     return {"number": int(upstream["square"]["squared"] ** 0.5), "text": f"{target['target']} is done"}
 
 
@@ -71,26 +77,28 @@ def write_production(folder, *, ledger="sqlite", n_targets=N_TARGETS, site=None,
     return path
 
 
-def environment(folder):
+def environment(folder, seconds=None):
     """What the commands of a production run with."""
     path = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, EXECUTIONS: str(folder / "executions.txt")}
+    own = {"PYTHONPATH": path, EXECUTIONS: str(folder / "executions.txt")}
+    own["SPT_NOENV"] = "1"  # Parsl's processes write their titles over their environment otherwise
+    return {**os.environ, **own, **({} if seconds is None else {SECONDS: str(seconds)})}
 
 
-def start(run_file, *words):
-    """Start ``orchestrator run`` in a process group of its own."""
-    command = [sys.executable, "-m", "orchestrator.cli.main", "run", str(run_file), *words]
+def start(run_file, *words, seconds=None, command="run"):
+    """Start a command of ``orchestrator`` in a process group of its own; stages may last other `seconds`."""
+    command = [sys.executable, "-m", "orchestrator.cli.main", command, str(run_file), *words]
     log = (run_file.parent / "run.log").open("ab")
     with log:
         return subprocess.Popen(
-            command, env=environment(run_file.parent), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            command, env=environment(run_file.parent, seconds), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             cwd=run_file.parent, start_new_session=True,
         )  # fmt: skip
 
 
-def finish(run_file, *words, timeout=120):
+def finish(run_file, *words, timeout=120, **how):
     """Run the command to its end; return its exit code."""
-    process = start(run_file, *words)
+    process = start(run_file, *words, **how)
     try:
         return process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -155,7 +163,32 @@ def n_done(run_file):
         return 0
 
 
+def check(run_file, undisturbed, n_losses, *words, in_flight=4):
+    """The final table is the same, and no more was repeated than what was in flight at a loss.
+
+    With two workers, each at one target of two stages, that is four tasks.
+    """
+    assert finish(run_file, *words) == 1
+    assert final_table(run_file) == undisturbed
+    counted = executions(run_file)
+    failed = sum(state == "failed" for _, _, state, _ in undisturbed[0])
+    assert len(counted) == 2 * N_TARGETS - failed
+    needed = len(counted) + failed  # what fails for an unknown reason is tried once more
+    assert sum(counted.values()) <= needed + in_flight * n_losses
+
+
 # --- killing ---
+def processes_of(run_file):
+    """All processes that a production has started, wherever they are below, but for Python's tracker of resources."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            own = process.environ().get(EXECUTIONS) == str(run_file.parent / "executions.txt")
+            if own and process.status() != psutil.STATUS_ZOMBIE and not _has_word(process, "resource_tracker"):
+                found.append(process)
+    return found
+
+
 def tree(process_number):
     """A process and everything below it, as far as it lives."""
     try:
@@ -196,7 +229,7 @@ def _has_word(process, word):
         return False
 
 
-def disturb(process, chance: random.Random):
+def disturb(process, chance: random.Random, others):
     """Kill something of a running production at random: a fitter, a worker, the driver, or everything."""
     below = tree(process.pid)[1:]
     victims = {
@@ -204,12 +237,39 @@ def disturb(process, chance: random.Random):
         "worker": [one for one in below if is_worker(one)],
         "driver": [psutil.Process(process.pid)] if process.poll() is None else [],
     }
-    kind = chance.choice(["fitter", "worker", "driver", "everything"])
+    kind = chance.choice(["fitter", "worker", "driver", "everything", *others])
     if kind == "everything":
         kill_tree(process.pid)
+    elif kind in others:
+        others[kind]()
     elif victims[kind]:
         kill([chance.choice(victims[kind])])
     return kind
+
+
+def disturbed_run(run_file, chance, others=None):
+    """Run a production and kill something of it at a random moment, often while it works; return whether that was.
+
+    Parameters
+    ----------
+    run_file : Path
+    chance : random.Random
+    others : dict of str to callable
+        Further disturbances, by name.
+    """
+    before = sum(executions(run_file).values())
+    process = start(run_file)
+    if chance.random() < 0.8:
+        wait_until(lambda: process.poll() is not None or sum(executions(run_file).values()) > before)
+    time.sleep(chance.uniform(0.0, 1.2))
+    if process.poll() is not None:
+        return False
+    below = tree(process.pid)
+    kind = disturb(process, chance, others or {})
+    process.wait(120)
+    if kind in ("driver", "everything"):
+        wait_gone(below)  # what the driver had started ends by itself
+    return True
 
 
 def wait_gone(processes, seconds=15.0):

@@ -1,4 +1,4 @@
-"""What the tests of productions share: a real Slurm for the session."""
+"""What the tests of productions share: a real Slurm for the session, and how a small production ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import SlurmCluster, missing_programs
+from small_productions import expected_states, final_table, finish, write_production
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,13 @@ def slurm(slurm_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Slurm
     for name, value in slurm_session.variables.items():
         monkeypatch.setenv(name, value)
     return slurm_session
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, dict]:
+    """The final table of the small production in one process, which nothing has disturbed."""
+    run_file = write_production(tmp_path_factory.mktemp("undisturbed"), site={"executor": "serial"})
+    assert finish(run_file, seconds=0) == 1  # some targets fail
+    states, tables = final_table(run_file)
+    assert states == expected_states()
+    return states, tables

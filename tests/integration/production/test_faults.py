@@ -14,7 +14,8 @@ import psutil
 import pytest
 from small_productions import (
     N_TARGETS,
-    disturb,
+    check,
+    disturbed_run,
     executions,
     expected_states,
     final_table,
@@ -35,48 +36,12 @@ from small_productions import (
 SEEDS = range(20)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The final table of a run that nothing has disturbed, made in one process."""
-    run_file = write_production(tmp_path_factory.mktemp("undisturbed"), site={"executor": "serial"})
-    assert finish(run_file) == 1  # some targets fail
-    states, tables = final_table(run_file)
-    assert states == expected_states()
-    return states, tables
-
-
-def check(run_file, undisturbed, n_losses):
-    """The final table is the same, and no more was repeated than what was in flight at a loss."""
-    assert finish(run_file) == 1
-    assert final_table(run_file) == undisturbed
-    counted = executions(run_file)
-    failed = sum(state == "failed" for _, _, state, _ in undisturbed[0])
-    assert len(counted) == 2 * N_TARGETS - failed
-    needed = len(counted) + failed  # what fails for an unknown reason is tried once more
-    in_flight = 4  # two workers, each at one target of two stages
-    assert sum(counted.values()) <= needed + in_flight * n_losses
-
-
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_at_random_moments(tmp_path, undisturbed, seed):
     chance = random.Random(seed)
     run_file = write_production(tmp_path / "with blank")
-    n_losses = 0
-    for _ in range(3):
-        process = start(run_file)
-        before = tree(process.pid)
-        time.sleep(chance.uniform(0.8, 3.0))
-        if process.poll() is not None:
-            break
-        before = tree(process.pid)
-        kind = disturb(process, chance)
-        n_losses += 1
-        if kind in ("driver", "everything"):
-            process.wait()
-            wait_gone(before)  # what the driver had started ends by itself
-        else:
-            process.wait(120)
+    n_losses = sum(disturbed_run(run_file, chance) for _ in range(3))
     check(run_file, undisturbed, n_losses)
 
 

@@ -42,14 +42,14 @@ class Mock:
     ----------
     truth : Mapping of (section, name) to float
         Every parameter, those that are fixed included.
-    log10_mass : float
-        Of the stellar mass that the data were made with; NaN where no module has one.
+    log10_mass : float or None
+        Of the stellar mass that the data were made with; None where no module has one.
     options : Mapping of Source to Mapping
         What replaces the options of a module that reads a source.
     """
 
     truth: Mapping[Key, float]
-    log10_mass: float
+    log10_mass: float | None
     options: Mapping[Source, Mapping[str, Any]]
 
 
@@ -107,7 +107,7 @@ class Simulator:
         for source in self.sources:
             own = [maker for maker, (_, other) in zip(makers, self._sections, strict=True) if other == source]
             options[source] = own[0].write(own, point, mass, generator, folder, self.distortion)
-        log10_mass = float(np.log10(mass)) if self.amplitude_mode != "none" else float("nan")
+        log10_mass = float(np.log10(mass)) if self.amplitude_mode != "none" else None
         return Mock(truth, log10_mass, options)
 
     def _truth(self, generator: np.random.Generator) -> dict[Key, float]:

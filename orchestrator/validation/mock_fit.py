@@ -117,8 +117,10 @@ def _printed_to(log: Path) -> Iterator[None]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield
         finally:
+            file.flush()
             sys.stdout.flush()
             sys.stderr.flush()
             for number, descriptor in enumerate(kept, 1):

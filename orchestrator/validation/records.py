@@ -75,15 +75,15 @@ class MockRecord:
         Number of the mock, seed of its fit.
     truth : Mapping of str to float
         Every parameter of the model that made the data.
-    log10_mass : float
-        Of the data; NaN without a mass.
+    log10_mass : float or None
+        Of the data; None without a mass.
     stages : tuple of StageRecord
     """
 
     index: int
     seed: int
     truth: Mapping[str, float]
-    log10_mass: float
+    log10_mass: float | None
     stages: tuple[StageRecord, ...]
 
 

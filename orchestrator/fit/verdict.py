@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ DEFICIT_OFFSET = 20.0
 modes of unequal width stay below."""
 DISPERSED = 1.2
 """Walkers that begin spread over this many times the posterior's width have looked beyond it."""
+_ENOUGH_FOR_A_WIDTH = 4000
 COMPARABLE = 3.0
 """Peaks lower than the highest by more than this in ln posterior hold too little to be missed."""
 FAR_SQUARED, FAR_SQUARED_PER_PARAMETER = 25.0, 5.0
@@ -85,7 +87,7 @@ class Evidence:
     at_bound: Sequence[str] = ()
     optimum: Chain | None = None
 
-    @property
+    @cached_property
     def kept(self) -> NDArray[np.bool_]:
         """Rows after the burn-in that have a posterior, shape (n_rows,)."""
         kept = self.chain.finite & (self.chain.weights > 0)
@@ -216,7 +218,7 @@ def _one_chain(evidence: Evidence) -> str:
         return ""
     return (
         "One chain cannot tell whether it has found every mode: run several (n_cores > 1), or our optimiser with "
-        "several starts before it (sampler = maxlike metropolis)."
+        "several starts before it (sampler = multistart metropolis)."
     )
 
 
@@ -239,7 +241,8 @@ def one_start(evidence: Evidence) -> bool:
     if not chain.is_markov_chain or chain.n_walkers < 2 or _looked_elsewhere(evidence.optimum):
         return False
     with np.errstate(invalid="ignore"):
-        spread = chain.samples[: chain.n_walkers].std(axis=0) / chain.samples[evidence.kept].std(axis=0)
+        late = chain.samples[evidence.kept][-_ENOUGH_FOR_A_WIDTH:]
+        spread = chain.samples[: chain.n_walkers].std(axis=0) / late.std(axis=0)
     return bool(np.all(spread < DISPERSED))
 
 

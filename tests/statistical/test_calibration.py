@@ -1,8 +1,8 @@
 """Posteriors of a galaxy's photometry are calibrated: the small version of ``benchmarks/study_calibration.py``.
 
-60 galaxies drawn from the prior go through `orchestrator validate`'s own code: eight bands at S/N 20, four parameters,
-posteriors that fill their ranges. Seed and thresholds are those of the study (docs/calibration.md); the same draws with
-widths x 0.8, or shifted by 0.3 sigma, are rejected.
+60 galaxies drawn from the prior go through the code of `orchestrator validate`: eight bands at S/N 20, four
+parameters, posteriors that fill their ranges. Seed and thresholds are those of the study (docs/calibration.md); the
+same draws with widths x 0.8, or shifted by 0.3 sigma, are rejected.
 """
 
 from __future__ import annotations

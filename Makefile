@@ -14,6 +14,8 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 # Slurm and PostgreSQL are installed by the set-up where it may; a missing one is then a failure, not a skipped test.
+PYTEST = ORCHESTRATOR_REQUIRE_LIBRARIES=1 ORCHESTRATOR_REQUIRE_SERVICES=$(REQUIRE_SERVICES) \
+	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/pytest
 REQUIRE_SERVICES := $(if $(filter 0,$(shell id -u)),1,)
 
 # SSP libraries, fetched once into the user's data folder.
@@ -53,8 +55,8 @@ types: setup-test  ## mypy
 	$(BIN)/mypy
 
 test: setup-test test-libraries lint types  ## ruff, mypy and every test but the slow ones
-	ORCHESTRATOR_REQUIRE_LIBRARIES=1 ORCHESTRATOR_REQUIRE_SERVICES=$(REQUIRE_SERVICES) PATH="$$PATH:/usr/sbin:/sbin" \
-		$(BIN)/pytest -m "not slow"
+	$(PYTEST) -n 2 --dist loadfile -m "not slow and not alone"
+	$(PYTEST) -m "alone and not slow"
 
 bench: setup-test libraries  ## speed of the likelihoods: one JSON line per case
 	$(BIN)/python benchmarks/bench_likelihood.py

@@ -14,9 +14,9 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 # Slurm and PostgreSQL are installed by the set-up where it may; a missing one is then a failure, not a skipped test.
+REQUIRE_SERVICES := $(if $(filter 0,$(shell id -u)),1,)
 PYTEST = ORCHESTRATOR_REQUIRE_LIBRARIES=1 ORCHESTRATOR_REQUIRE_SERVICES=$(REQUIRE_SERVICES) \
 	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/pytest
-REQUIRE_SERVICES := $(if $(filter 0,$(shell id -u)),1,)
 
 # SSP libraries, fetched once into the user's data folder.
 EXAMPLE_LIBRARIES := MIUSCAT PopStar

@@ -4,7 +4,7 @@
 Each case is one made-up galaxy (data file, errors) and one pipeline. Mocks are drawn from the prior, so nothing is
 tuned to them; seeds and sizes are below and were fixed before looking. Interrupted, it goes on where it stopped::
 
-    nice .venv/bin/python benchmarks/study_calibration.py run exponential photometry [--number 300] [--processes 2]
+    nice .venv/bin/python benchmarks/study_calibration.py exponential photometry [--number 300] [--processes 2]
     .venv/bin/python benchmarks/study_calibration.py report           # tables of all that is there
 """
 
@@ -177,36 +177,91 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     stages = list(zip(*[mock.stages for mock in mocks], strict=True))
     results = [calibration_of(records) for records in stages]
     for result in results:
-        sys.stdout.write(table(f"{name}{options.label}/{result.stage}", result))
+        sys.stdout.write(markdown(f"{name}{options.label}, {result.stage}", result) + "\n")
         sys.stdout.flush()
     return {"case": name, "wall": time.perf_counter() - begun}
 
 
-def table(title: str, result: Any) -> str:
-    """One stage as text."""
+def markdown(name: str, result: Any) -> str:
+    """One stage as tables for docs/calibration.md."""
+    words = ", ".join(f"{count} {word}" for word, count in result.verdicts.items())
     lines = [
-        f"{title}: {result.number} mocks, {result.word}; failed {result.n_failed}, few {result.n_few}, flagged "
-        f"{result.n_flagged}, {result.verdicts}; {result.seconds:.2f} CPU s, ESS {result.effective_samples:.0f}"
-    ]
+        f"**{name}**, {result.number} mocks: **{result.word}**. {result.n_failed} failed, {result.n_few} with few "
+        f"effective samples, {result.n_flagged} flagged (fits: {words}); {result.seconds:.1f} CPU s a fit, "
+        f"{result.effective_samples:.0f} effective samples (median). TARP: "
+        + ", ".join(f"points of the {key} p = {value:.2g}" for key, value in result.tarp_p.items()) + ".",
+        *(f"Fault: {fault}." for fault in result.faults), "",
+        "| parameter | ranks p (Holm) | 50 % | 68 % | 95 % |", "|---|---|---|---|---|",
+    ]  # fmt: skip
     for p in result.parameters:
-        shares = "  ".join(f"{100 * c.fraction:5.1f} ({c.deviation:+.1f})" for c in p.coverage)
-        ranks = f"KS {p.rank_p:.3f} ({p.rank_p_holm:.3f})"
-        lines.append(f"  {p.name:36s} {ranks}  {shares}  {p.pull_mean:+.2f} {p.pull_rms:.2f}")
-    lines.append("  TARP " + "  ".join(f"{key} {value:.4f}" for key, value in result.tarp_p.items()))
-    lines += [f"  ! {fault}" for fault in result.faults]
+        shares = " | ".join(f"{100 * c.fraction:.1f} ({c.deviation:+.1f})" for c in p.coverage)
+        lines.append(f"| `{p.name.split('--')[1]}` | {p.rank_p:.3f} ({p.rank_p_holm:.3f}) | {shares} |")
     return "\n".join(lines) + "\n"
 
 
+def records_of(name: str, options: argparse.Namespace) -> list[Any]:
+    """Per stage, the records of the mocks that are there."""
+    from orchestrator.validation.records import read_records
+    from orchestrator.validation.study import RECORDS
+
+    mocks = read_records(options.output / (name + options.label) / RECORDS)
+    stages = zip(*[mocks[index].stages for index in sorted(mocks) if index < options.number], strict=True)
+    return [list(records) for records in stages]
+
+
+def report(options: argparse.Namespace) -> str:
+    """All cases that are there, and the controls and distortions, as tables."""
+    from orchestrator.validation.calibration import calibration_of
+    from orchestrator.validation.controls import CONTROLS, altered
+
+    parts, controls, distorted = [], [], []
+    for name in CASES:
+        for records in records_of(name, options):
+            result = calibration_of(records)
+            title = name if result.stage == "fit" else f"{name}, stage {result.stage}"
+            (distorted if name.startswith("off_") else parts).append((title, result))
+            if name.startswith(("off_", "mean")):
+                continue
+            for control, change in CONTROLS.items():
+                found = calibration_of(altered(records, change, RANGES))
+                controls.append(f"| {title} | {control} | {found.word} | {len(found.faults)} | {lowest(found)} |")
+    text = "\n".join(markdown(*part) for part in parts)
+    text += "\n| case | draws | verdict | faults | lowest p of ranks (Holm), of TARP |\n|---|---|---|---|---|\n"
+    text += "\n".join(controls) + "\n"
+    for title, result in distorted:
+        cells = " | ".join(f"{p.pull_mean:+.2f} / {p.pull_rms:.2f} / {100 * p.coverage[1].fraction:.0f}"
+                           for p in result.parameters)  # fmt: skip
+        names = " | ".join(f"`{p.name.split('--')[1]}`" for p in result.parameters)
+        text += f"\n| mocks | {names} |\n| {title}, {result.number} | {cells} |\n"
+    return text
+
+
+def lowest(result: Any) -> str:
+    """The smallest p-values of one stage."""
+    ranks = min(parameter.rank_p_holm for parameter in result.parameters)
+    return f"{ranks:.2g}, {min(result.tarp_p.values()):.2g}"
+
+
+RANGES = {
+    f"{section}--{name}": (float(text.split()[0]), float(text.split()[2]))
+    for section, entries in {**ALL, "stars.sfh": {**TIMES, **HISTORY}}.items()
+    for name, text in entries.items()
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run cases."""
+    """Run cases, or report those that have run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="+", choices=list(CASES))
+    parser.add_argument("cases", nargs="+", choices=["report", *CASES])
     parser.add_argument("--number", type=int, default=NUMBER)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("calibration"))
     parser.add_argument("--label", default="")
     parser.add_argument("--set", action="append", metavar="SECTION.OPTION=VALUE")
     options = parser.parse_args(arguments)
+    if options.cases == ["report"]:
+        sys.stdout.write(report(options))
+        return 0
     for name in options.cases:
         sys.stdout.write(json.dumps(run(name, options)) + "\n")
         sys.stdout.flush()

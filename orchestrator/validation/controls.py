@@ -67,11 +67,15 @@ def _altered(
     truth = np.array(record.truth)
     inside = [i for i, name in enumerate(record.parameters) if name in ranges]
     lower, upper = np.array([ranges[record.parameters[i]] for i in inside]).T
-    anywhere, nearby, root = reference_points(draws[:, inside], generator)
+    # a metric from the draws that are counted would favour them over the truth
+    half = len(draws) // 2
+    anywhere, nearby, root = reference_points(draws[:half, inside], generator)
     cube, place = (draws[:, inside] - lower) / (upper - lower), (truth[inside] - lower) / (upper - lower)
+    counted = draws[half:, inside]
+    nearer = share_within(counted @ root, truth[inside] @ root, nearby @ root) * len(counted)
     tarp = {
         "prior": share_within(cube, place, anywhere),
-        "posterior": share_within(draws[:, inside] @ root, truth[inside] @ root, nearby @ root),
+        "posterior": (nearer + generator.random()) / (len(counted) + 1),
     }
     below = (draws < truth).sum(axis=0)
     return replace(

@@ -229,7 +229,7 @@ def _has_word(process, word):
         return False
 
 
-def disturb(process, chance: random.Random, others):
+def disturb(process, chance: random.Random, kinds, others):
     """Kill something of a running production at random: a fitter, a worker, the driver, or everything."""
     below = tree(process.pid)[1:]
     victims = {
@@ -237,25 +237,26 @@ def disturb(process, chance: random.Random, others):
         "worker": [one for one in below if is_worker(one)],
         "driver": [psutil.Process(process.pid)] if process.poll() is None else [],
     }
-    kind = chance.choice(["fitter", "worker", "driver", "everything", *others])
+    kind = chance.choice([*kinds, *others])
     if kind == "everything":
         kill_tree(process.pid)
     elif kind in others:
-        others[kind]()
+        others[kind](process)
     elif victims[kind]:
         kill([chance.choice(victims[kind])])
-    return kind
 
 
-def disturbed_run(run_file, chance, others=None):
+def disturbed_run(run_file, chance, kinds=("fitter", "worker", "driver", "everything"), **others):
     """Run a production and kill something of it at a random moment, often while it works; return whether that was.
 
     Parameters
     ----------
     run_file : Path
     chance : random.Random
-    others : dict of str to callable
-        Further disturbances, by name.
+    kinds : sequence of str
+        What may be killed.
+    **others : callable
+        Further disturbances by name; they get the process of the driver.
     """
     before = sum(executions(run_file).values())
     process = start(run_file)
@@ -265,9 +266,8 @@ def disturbed_run(run_file, chance, others=None):
     if process.poll() is not None:
         return False
     below = tree(process.pid)
-    kind = disturb(process, chance, others or {})
-    process.wait(120)
-    if kind in ("driver", "everything"):
+    disturb(process, chance, kinds, others)
+    if process.wait(120) == -signal.SIGKILL:
         wait_gone(below)  # what the driver had started ends by itself
     return True
 

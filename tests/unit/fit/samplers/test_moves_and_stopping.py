@@ -16,7 +16,6 @@ from orchestrator.fit.samplers.walkers import (
 )
 
 
-
 def test_moves_by_name():
     moves = parse_moves("de:0.8 snooker:0.2")
     assert [type(move).__name__ for move, _ in moves] == ["DEMove", "SnookerMove"]

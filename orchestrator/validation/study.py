@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -9,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -120,7 +122,8 @@ def _begin(config: ValidationConfig) -> None:
     from orchestrator.validation.mock_data import Simulator
 
     logging.getLogger("orchestrator").setLevel(logging.ERROR)
-    import_everything()
+    with contextlib.redirect_stderr(sys.__stderr__ or sys.stderr):  # CosmoSIS wants a real file when it is imported
+        import_everything()
     stages = stages_of(config.pipeline, config.folder)
     truth = stages if config.truth == config.pipeline else stages_of(config.truth, config.folder)
     _of_this_process["stages"] = stages

@@ -12,15 +12,14 @@ that this one needs, by stage. A value is a number, a text, yes or no, None, a s
 
 from __future__ import annotations
 
-import functools
-import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import ConfigError
 from orchestrator.production.columns import COMMON_COLUMNS
+from orchestrator.production.function_code import load_function
 from orchestrator.production.records import Target
 from orchestrator.production.work.fit_columns import Row
 from orchestrator.production.work.record_text import plain_number
@@ -32,8 +31,6 @@ _COMMON = frozenset(column.name for column in COMMON_COLUMNS)
 _OWN_WORD = frozenset({"remarks", "verdict"})
 """Columns that every result has and that a function may set."""
 _KINDS: Mapping[type, str] = {bool: "bool", int: "int", float: "float", str: "text"}
-
-Function = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -54,33 +51,6 @@ class Value:
     description: str = ""
     group: str = ""
     kind: str = ""
-
-
-@functools.cache
-def load_function(call: str) -> Function:
-    """Import the function of a stage.
-
-    Parameters
-    ----------
-    call : str
-        ``package.module:name``.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
-    module_name, _, name = call.partition(":")
-    try:
-        found = functools.reduce(getattr, name.split("."), importlib.import_module(module_name))
-    except (ImportError, AttributeError, ValueError) as error:
-        msg = f"the function {call!r} cannot be imported: {error}; expected package.module:name"
-        raise ConfigError(msg) from error
-    if not callable(found):
-        msg = f"{call!r} is {found!r}, not a function"
-        raise ConfigError(msg)
-    function: Function = found
-    return function
 
 
 def call_function(

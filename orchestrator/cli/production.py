@@ -14,13 +14,17 @@ from orchestrator.cli.products import export_command, sql_command, submit_comman
 from orchestrator.cli.selecting import (
     AsJson,
     DryRun,
+    FromOption,
     LimitOption,
+    OnlyOption,
     SiteOption,
     StageOption,
     StateOption,
+    ToOption,
     WhereOption,
     WordList,
     selection_of,
+    split_words,
 )
 from orchestrator.cli.words import no_targets, sort_words
 
@@ -76,6 +80,11 @@ def check_command(
 
     given = sort_words(words)
     no_targets(given.targets, "check")
+    if (ceci_run := given.ceci_run()) is not None:
+        from orchestrator.cli.ceci_run import check_ceci_run
+
+        check_ceci_run(ceci_run, given.settings, site, as_json=as_json)
+        return
     report = check_run_file(read_run_file(given.run_file(), given.settings, site), n_targets)
     if as_json:
         print_json(as_plain(report))
@@ -95,6 +104,9 @@ def run_command(
     where: WhereOption = "",
     limit: LimitOption = None,
     site: SiteOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    only: OnlyOption = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -104,6 +116,16 @@ def run_command(
     from orchestrator.production.status_records import as_plain
 
     given = sort_words(words)
+    if (ceci_run := given.ceci_run()) is not None:
+        from orchestrator.cli.ceci_run import run_ceci_run
+
+        no_targets(given.targets, "run")
+        parts = (split_words(begin), split_words(end), split_words([*(only or ()), *(stage or ())]))
+        run_ceci_run(ceci_run, given.settings, site, parts, dry_run=dry_run, as_json=as_json)
+        return
+    if begin or end or only:
+        msg = "--from, --to and --only are for runs of ceci; choose stages of a production with --stage"
+        raise typer.BadParameter(msg)
     selection = selection_of(given.targets, stage, state, where, limit)
     if dry_run:
         preview = given.production(site).preview("run", selection)
@@ -130,6 +152,10 @@ def status_command(
     from orchestrator.production.status_records import as_plain
 
     given = sort_words(words, settings=False)
+    if (ceci_run := given.ceci_run()) is not None:
+        from orchestrator.cli.ceci_run import status_of_ceci_run
+
+        raise typer.Exit(status_of_ceci_run(ceci_run, as_json=as_json))
     folder = given.folder()
     selection = selection_of(given.targets, stage, state, where, limit)
     if watch:

@@ -232,7 +232,7 @@ class _Driver:
                         self.ready[stage.name] = parts
                         continue
                     self.outcome.states[stage.name] = "current"
-                    self.watch(stage.name, self.record.stages[stage.name])
+                    self.watch(stage.name, replace(self.record.stages[stage.name], seconds=0.0))
                 else:
                     continue
                 self.left.remove(stage)

@@ -7,8 +7,8 @@ relative to one folder, as in ceci; it is found rather than assumed, see `find_r
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,8 @@ from orchestrator.errors import ConfigError, nearest_known
 from orchestrator.interop.lbg_model import RunModel
 from orchestrator.production.yaml_text import parse_yaml
 
-__all__ = ["RunContent", "is_lbg_file", "read_content"]
+__all__ = ["RunContent", "folder_and_stages", "read_content"]
 
-_HEAD = re.compile(r"^(\w+)[ \t]*:", re.MULTILINE)
 _ENDINGS = (".yaml", ".yml")
 
 
@@ -47,17 +46,6 @@ class RunContent:
     faults: list[str] = field(default_factory=list)
 
 
-def is_lbg_file(path: str | Path) -> bool:
-    """Whether a file is a run of ceci or lbg-pipelines; a production has ``targets`` and ``pipeline``."""
-    try:
-        names = set(_HEAD.findall(Path(path).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError):
-        return False
-    if names & {"targets", "pipeline"}:
-        return False
-    return "pipelines" in names or {"modules", "stages"} <= names
-
-
 def read_content(path: str | Path, settings: Sequence[str] = (), site: str | None = None) -> RunContent:
     """Read and merge all files of a run.
 
@@ -75,6 +63,9 @@ def read_content(path: str | Path, settings: Sequence[str] = (), site: str | Non
     ConfigError
         If the run file itself cannot be read.
     """
+    if importlib.util.find_spec("ceci") is None:
+        msg = f"{str(path)!r} is a run of ceci, which is not installed: pip install 'galaxy-orchestrator[ceci]'"
+        raise ConfigError(msg)
     source = Path(os.path.abspath(Path(path).expanduser()))
     run = _read(source)
     content = RunContent(source, find_root(source, run))
@@ -91,6 +82,13 @@ def read_content(path: str | Path, settings: Sequence[str] = (), site: str | Non
     _add_site(content, site)
     _add_settings(content, settings)
     return content
+
+
+def folder_and_stages(path: str | Path) -> tuple[Path, list[str]]:
+    """Return the folder of the products of a run, and the names of its stages, without importing them."""
+    content = read_content(path)
+    folder = content.root / os.path.expanduser(str(content.entries.get("output_dir", ".")))
+    return folder, [_stage_name(stage) for stage in _list(content.entries.get("stages"))]
 
 
 def find_root(source: Path, run: Mapping[str, Any]) -> Path:

@@ -18,10 +18,10 @@ from typing import Any
 
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ProductionError
+from orchestrator.interop.recognise import RECORD_FILE
 
-__all__ = ["LOCK_FILE", "RECORD_FILE", "RunRecord", "StageRecord", "hold_folder", "read_record", "write_record"]
+__all__ = ["LOCK_FILE", "RunRecord", "StageRecord", "hold_folder", "is_held", "read_record", "write_record"]
 
-RECORD_FILE = "orchestrator_run.json"
 LOCK_FILE = ".orchestrator.lock"
 _FORMAT = 1
 
@@ -138,3 +138,18 @@ def hold_folder(folder: Path) -> Iterator[int]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -110,9 +110,7 @@ class CatalogueStage(PipelineStage):
             "samples": "shards" if self._has_samples else "none",
             "targets": {"table": str(table), "identifier": options["identifier"]},
             "pipeline": {**earlier, **self.pipeline},
-            "options": {
-                self._full_name(name): _value(value) for name, value in options.items() if self._is_changed(name, value)
-            },
+            "options": self._changes(options),
             "python_path": [self.folder],
         }
         if not any("function" in sections for sections in content["pipeline"].values()):
@@ -130,6 +128,11 @@ class CatalogueStage(PipelineStage):
     @property
     def _has_samples(self) -> bool:
         return any(tag == f"{self.product}_samples" for tag, _ in self.outputs)
+
+    def _changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the stages that were given another value, by their full name."""
+        given = {name: value for name, value in options.items() if self._is_changed(name, value)}
+        return {self._full_name(name): _value(value) for name, value in given.items()}
 
     def _full_name(self, option: str) -> str:
         """Return the name of an option with its stage, so that it is not that of an earlier one too."""

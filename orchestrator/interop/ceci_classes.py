@@ -62,7 +62,7 @@ def find_class(name: str, module: str | None, place: str, faults: list[str]) -> 
         return PipelineStage.pipeline_stages[name][0]
     if name in PipelineStage.incomplete_pipeline_stages:
         faults.append(f"{place}: the class {name!r} is not complete: it lacks inputs, outputs or a method 'run'")
-    else:
+    elif not any("cannot be imported" in fault for fault in faults):  # it may be in that module
         hint = nearest_known(name, PipelineStage.pipeline_stages) if len(PipelineStage.pipeline_stages) < 200 else ""
         faults.append(f"{place}: no module defines a stage {name!r}{hint}")
     return None

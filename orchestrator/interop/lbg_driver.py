@@ -21,9 +21,9 @@ from typing import Any
 import yaml
 
 from orchestrator.config.text_files import write_atomically
-from orchestrator.errors import ProductionError
+from orchestrator.errors import ConfigError, ProductionError
 from orchestrator.fit.process import terminated_as_exit
-from orchestrator.interop.lbg_run import CeciStage, LbgRun
+from orchestrator.interop.lbg_run import CeciStage, LbgRun, missing_files
 from orchestrator.interop.run_record import RunRecord, StageRecord, hold_folder, read_record, write_record
 from orchestrator.interop.stage_identity import Checksums, parts_of, reasons_to_run
 from orchestrator.interop.stage_process import (
@@ -142,6 +142,8 @@ def run_lbg(run: LbgRun, watch: Watch | None = None) -> LbgOutcome:
     ------
     ProductionError
         If another run works in the same folder, or ``resume: refuse`` finds products.
+    ConfigError
+        If an input is still missing after `pre_script`.
     """
     with hold_folder(run.output_dir) as lock, terminated_as_exit():
         driver = _Driver(run, lock, watch or (lambda _name, _record: None))
@@ -184,6 +186,8 @@ class _Driver:
         ended = "interrupted"
         try:
             if self._run_script(run.pre_script, "pre_script"):
+                if faults := missing_files(run.stages, run.chosen):
+                    raise ConfigError(faults)
                 self._loop()
                 if self.outcome.exit_code == 0:
                     self._run_script(run.post_script, "post_script")

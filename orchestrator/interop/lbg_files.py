@@ -117,9 +117,8 @@ def _pipeline_file(root: Path, name: str) -> Path | None:
     """Return the file of a pipeline."""
     if name.endswith(_ENDINGS):
         return root / name if (root / name).is_file() else None
-    folders = [root / "configs" / "pipelines" / name, root / "pipelines" / name]
-    found = (folder / f"pipeline{ending}" for folder in folders for ending in _ENDINGS)
-    return next((file for file in found if file.is_file()), None)
+    files = (root / "configs" / "pipelines" / name / f"pipeline{ending}" for ending in _ENDINGS)
+    return next((file for file in files if file.is_file()), None)
 
 
 def _add_pipeline(content: RunContent, name: str) -> None:
@@ -170,7 +169,7 @@ def _add_site(content: RunContent, chosen: str | None) -> None:
     name = chosen if chosen is not None else content.entries.get("site")
     if not isinstance(name, str):
         return
-    folders = (content.root / "configs" / "sites", content.root / "sites", content.source.parent, content.root)
+    folders = (content.root / "configs" / "sites", content.source.parent, content.root)
     endings = ("",) if name.endswith(_ENDINGS) else _ENDINGS
     files = [folder / f"{name}{ending}" for folder in folders for ending in endings]
     file = next((file for file in files if file.is_file()), None)

@@ -17,7 +17,7 @@ from orchestrator.interop.lbg_files import RunContent, read_content
 from orchestrator.interop.lbg_model import RunModel, SiteModel, StageModel
 from orchestrator.production.model_faults import faults_of
 
-__all__ = ["CeciStage", "LbgRun", "read_lbg_run"]
+__all__ = ["CeciStage", "LbgRun", "missing_files", "read_lbg_run"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ def read_lbg_run(
     notes = _section_faults(content, entries, stages, faults)
     ordered = _ordered(stages, faults)
     chosen = _chosen(ordered, begin or run.begin, end or run.to, only, faults)
-    _missing_files(ordered, chosen, faults)
+    if not run.pre_script:  # it may make them
+        faults += missing_files(ordered, chosen)
     for name in {stage.name for stage in ordered if stage.entry.image or where.image}:
         faults.append(f"stage {name!r}: image: containers are not supported; install its packages beside this one")
     if faults:
@@ -355,14 +356,16 @@ def _chosen(
     )
 
 
-def _missing_files(stages: Sequence[CeciStage], chosen: Sequence[str], faults: list[str]) -> None:
-    """Add a fault for each file that must be there before the first stage, and is not."""
+def missing_files(stages: Sequence[CeciStage], chosen: Sequence[str]) -> list[str]:
+    """Return a fault for each file that must be there before the first stage, and is not."""
     users: dict[tuple[str, Path, str], list[str]] = {}
     for stage in stages:
         for tag, file in stage.inputs.items() if stage.name in chosen else ():
             maker = stage.makers.get(tag, "")
             if file is not None and maker not in chosen and not file.exists():
                 users.setdefault((tag, file, maker), []).append(stage.name)
+    faults = []
     for (tag, file, maker), names in users.items():
         advice = f"; run stage {maker!r} too, which makes it" if maker else ""
         faults.append(f"input {tag!r} of {', '.join(map(repr, names))}: there is no file {str(file)!r}{advice}")
+    return faults

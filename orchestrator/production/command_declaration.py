@@ -91,7 +91,8 @@ def command_sections(
             faults.append(f"{place}: command: unknown entry {entry!r}; expected {', '.join(_ENTRIES)}")
     for section in own:
         if section not in ("command", "options", *JOINTS):
-            faults.append(f"{place}: a command has command, options, inputs, outputs and stage; found {section!r} too")
+            known = "command, options, inputs, outputs and stage"
+            faults.append(f"{place}: a command has {known}; found {section!r} too")
     words = _words(place, command.get("words"), faults)
     declared, options = {}, {}
     for name, value in _mapping(command.get("options")).items():
@@ -147,7 +148,7 @@ def _fill_in(
                 used[name].add(form)
             elif name not in declared and name not in GIVEN:
                 sections["options"].setdefault(name, f"{{{name}}}")
-    for name in sorted(used["input"] - set(sections.get("inputs", {}))):
+    for name in sorted(used["input"] - set(sections.get("inputs", {})) - set(sections.get("wires", {}))):
         sections.setdefault("inputs", {})[name] = name
     for name in sorted(used["output"] - set(sections.get("outputs", {}))):
         sections.setdefault("outputs", {})[name] = name
@@ -176,4 +177,5 @@ def command_declaration(stage: StagePlan) -> Declaration:
     parameters += [Parameter(name, "input") for name in stage.sections.get("inputs", {})]
     parameters += [Parameter(name, "input") for name in stage.wires]
     parameters += [Parameter(name, "output", str, file) for name, file in stage.outputs.items()]
-    return Declaration(str(stage.sections["command"].get("program", "")), "", tuple(parameters), (), stage.over == "target")
+    program = str(stage.sections["command"].get("program", ""))
+    return Declaration(program, "", tuple(parameters), takes_target=stage.over == "target")

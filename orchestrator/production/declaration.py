@@ -118,7 +118,10 @@ def declaration_of(function: Callable[..., Any], name: str = "") -> Declaration:
     """
     name = name or f"{function.__module__}:{function.__qualname__}"
     description = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some that are built in have none
+        return Declaration(name, description, is_plain=True, takes_target=True)
     if _is_plain(signature):
         return Declaration(name, description, is_plain=True, takes_target=True)
     try:

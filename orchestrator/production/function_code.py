@@ -1,4 +1,4 @@
-"""The code of function stages: where its source is, its identity, and how it is imported afresh when it has changed."""
+"""The code of function stages: where its source is, its identity, and how it is imported when it has changed."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class ErrorClass(StrEnum):
     UNKNOWN = "unknown"
 
 
-ALL_TARGETS = "*"
+ALL_TARGETS = "@all"
 """Name of the pseudo-target whose tasks are those of the stages ``over: all``; its number is 0."""
 
 

@@ -70,7 +70,7 @@ class Flagged(Generic[Content]):
     result : record or None
         None leaves the columns empty.
     flags : tuple of str
-        Fields that are declared with `Flag`, or flags that every result has (`orchestrator.production.columns.FLAGS`).
+        Fields that are declared with `Flag`, or names in `orchestrator.production.columns.FLAGS`.
     remarks : str
         A sentence for people.
     """
@@ -133,4 +133,4 @@ OutputFile = Annotated[Path, Output()]
 Upstream = Annotated[Mapping[str, Any], Row()]
 """Columns of the stage that the parameter is named after."""
 Table = Annotated[Any, Rows()]
-"""An `astropy.table.Table`: columns of the targets and of the results of the stage that the parameter is named after."""
+"""An `astropy.table.Table`: columns of the targets, and of the results of the stage that it is named after."""

@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from orchestrator.errors import nearest_known
+from orchestrator.production.command_declaration import JOINTS
 from orchestrator.production.declaration import Declaration, Parameter, option_faults
 from orchestrator.production.nesting import Scope
 from orchestrator.production.pipeline_stages import Draft, absolute_text
@@ -122,12 +123,13 @@ class _Names:
 
     def known_products(self) -> list[str]:
         """Return every product, by both names."""
-        return [word for stage, outputs in self.outputs.items() for name in outputs for word in (name, f"{stage}.{name}")]
+        full = [f"{stage}.{name}" for stage, outputs in self.outputs.items() for name in outputs]
+        return [*full, *(name.partition(".")[2] for name in full)]
 
 
 def _output_files(stage: StagePlan, declared: Declaration | None) -> dict[str, str]:
     """Return the products of a stage: those that it declares, with the names of files that the run file gives."""
-    own = {} if declared is None else {parameter.name: str(parameter.default) for parameter in declared.of_use("output")}
+    own = {} if declared is None else {each.name: str(each.default) for each in declared.of_use("output")}
     return {**own, **{name: str(file) for name, file in stage.outputs.items()}}
 
 
@@ -139,7 +141,7 @@ def _join(draft: Draft, declared: Declaration | None, names: _Names, faults: lis
     inputs = dict(stage.sections.get("inputs", {}))
     wires = {name: _full_wire(wire, scope, names) for name, wire in stage.wires.items()}
     uses |= {wire.partition(".")[0] for wire in wires.values()} & names.stages.keys()
-    sections = {name: options for name, options in stage.sections.items() if name not in ("inputs", "outputs", "wires")}
+    sections = {name: options for name, options in stage.sections.items() if name not in JOINTS}
     if declared is not None and not declared.is_plain and stage.kind != "fit":
         faults += option_faults(declared, sections.get("options", {}), place)
         _joints_of(draft, declared, names, inputs, wires, faults)
@@ -147,11 +149,12 @@ def _join(draft: Draft, declared: Declaration | None, names: _Names, faults: lis
     elif inputs and stage.kind == "fit":
         faults.append(f"{place}: a fit has no inputs; write \"{{stage.product}}\" for the value of an option")
     outputs = names.outputs[stage.name]
-    for name in stage.outputs:
-        if stage.kind == "function" and declared is not None and name not in {p.name for p in declared.of_use("output")}:
-            hint = nearest_known(name, [parameter.name for parameter in declared.of_use("output")])
-            faults.append(f"{place}: outputs: its function writes no {name!r}{hint}")
-    sections |= {name: dict(content) for name, content in (("inputs", inputs), ("outputs", outputs), ("wires", wires)) if content}
+    if stage.kind == "function" and declared is not None:
+        written = [parameter.name for parameter in declared.of_use("output")]
+        for name in stage.outputs.keys() - set(written):
+            faults.append(f"{place}: outputs: its function writes no {name!r}{nearest_known(name, written)}")
+    joints = (("inputs", inputs), ("outputs", outputs), ("wires", wires))
+    sections |= {name: dict(content) for name, content in joints if content}
     sections = {name: _rewritten(content, scope, names, uses) for name, content in sections.items()}
     recipes = tuple(_rewritten(recipe, scope, names, uses) for recipe in stage.recipes)
     infers = stage.kind == "command" or (declared is not None and not declared.is_plain and stage.kind == "function")
@@ -250,7 +253,7 @@ def _whole_result(
         return f"input {parameter.name!r}: there is no stage {word!r}{nearest_known(word, names.stages)}"
     over = names.stages[found].over
     if parameter.use == "table" and (stage.over == "target" or over == "all"):
-        return f"input {parameter.name!r}: the results of all targets go to a stage 'over: all', from one 'over: target'"
+        return f"input {parameter.name!r}: a Table goes to a stage 'over: all', from one that is 'over: target'"
     if parameter.use == "row" and stage.over == "all" and over == "target":
         return f"input {parameter.name!r}: {found!r} has a row for each target; take them as a Table"
     return _Source(found, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -151,7 +152,7 @@ def release_stages(connection: sa.Connection, graph: Graph, stages: Iterable[str
 
 
 def _with_held(graph: Graph, held: frozenset[str]) -> Graph:
-    return Graph(graph.needs, graph.configs, held)
+    return replace(graph, held=held)
 
 
 def _check_stages(graph: Graph, stages: Iterable[str]) -> None:

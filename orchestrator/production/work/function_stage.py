@@ -24,7 +24,7 @@ from orchestrator.production.records import Target
 from orchestrator.production.work.fit_columns import Row
 from orchestrator.production.work.record_text import plain_number
 
-__all__ = ["Value", "call_function", "load_function"]
+__all__ = ["Value", "call_function", "load_function", "row_of_mapping"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMON = frozenset(column.name for column in COMMON_COLUMNS)
@@ -77,9 +77,20 @@ def call_function(
     if not isinstance(found, Mapping):
         msg = f"{own['call']} returned {type(found).__name__}, expected a mapping of columns to values"
         raise ConfigError(msg)
+    return row_of_mapping(found, str(own["call"]))
+
+
+def row_of_mapping(found: Mapping[str, Any], call: str) -> Row:
+    """Return columns and values as a row.
+
+    Raises
+    ------
+    ConfigError
+        If a name or a value cannot be that of a column.
+    """
     row = Row()
     for name, value in found.items():
-        _add(row, str(name), value, str(own["call"]))
+        _add(row, str(name), value, call)
     return row
 
 

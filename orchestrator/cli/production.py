@@ -26,6 +26,7 @@ from orchestrator.cli.selecting import (
     selection_of,
     split_words,
 )
+from orchestrator.cli.stages import PASS_ON, graph_command, jobs_command, made_by_command, stage_command
 from orchestrator.cli.words import no_targets, sort_words
 
 __all__ = ["add_production_commands"]
@@ -47,8 +48,12 @@ def add_production_commands(app: typer.Typer) -> None:
         ("export", export_command),
         ("sql", sql_command),
         ("submit", submit_command),
+        ("graph", graph_command),
+        ("jobs", jobs_command),
+        ("made-by", made_by_command),
     ):
         app.command(name)(command)
+    app.command("stage", context_settings=PASS_ON)(stage_command)
 
 
 def init_command(
@@ -124,8 +129,10 @@ def run_command(
         run_ceci_run(ceci_run, given.settings, site, parts, dry_run=dry_run, as_json=as_json)
         return
     if begin or end or only:
-        msg = "--from, --to and --only are for runs of ceci; choose stages of a production with --stage"
-        raise typer.BadParameter(msg)
+        from orchestrator.production.stage_range import stage_range
+
+        parts = (split_words(begin), split_words(end), split_words([*(only or ()), *(stage or ())]))
+        stage = list(stage_range(given.production(site).plan, *parts))
     selection = selection_of(given.targets, stage, state, where, limit)
     if dry_run:
         preview = given.production(site).preview("run", selection)

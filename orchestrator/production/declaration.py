@@ -75,7 +75,8 @@ class Parameter:
     @property
     def type_name(self) -> str:
         """Its type, for people."""
-        return getattr(self.annotation, "__name__", str(self.annotation).replace("typing.", ""))
+        bare = _bare(self.annotation)
+        return bare.__name__ if isinstance(bare, type) else str(bare).replace("typing.", "")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from orchestrator.errors import ConfigError
 from orchestrator.production.identity import MISSING, input_paths, task_key
 from orchestrator.production.intake import sample_path
 from orchestrator.production.ledger.ledger import Ledger
-from orchestrator.production.ledger.reading import TargetTasks
 from orchestrator.production.ledger.products import Product
 from orchestrator.production.ledger.reader import LedgerReader
+from orchestrator.production.ledger.reading import TargetTasks
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import ALL_TARGETS, InputFile, StagePlan, State, Target
 from orchestrator.production.work.step import content_checksum

@@ -8,7 +8,13 @@ from pathlib import Path
 __all__ = ["draw_stage_graph"]
 
 _COLOURS = {"fit": "#cfe2f3", "function": "#d9ead3", "command": "#fff2cc"}
-_WIDTH, _HEIGHT = 2.4, 0.55
+_WIDTH, _HEIGHT, _STEP = 2.4, 0.55, 1.35
+_ROOM = {True: 3.0, False: 1.1}
+"""Width that a stage, or the passing of an arrow, takes in a row."""
+_SWEEPS = 4
+
+_Place = tuple[float, float]
+_Lane = tuple[str, ...]
 
 
 def draw_stage_graph(
@@ -31,48 +37,102 @@ def draw_stage_graph(
         Picture to write; its ending says the format.
     """
     from matplotlib.figure import Figure
-    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-    places = _places(ranks)
-    n_rows = max(ranks.values(), default=0) + 1
-    n_columns = max(sum(rank == row for rank in ranks.values()) for row in range(n_rows))
-    figure = Figure(figsize=(3.0 * n_columns + 1.0, 1.3 * n_rows + 0.6))
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(-1.5 * n_columns - 0.3, 1.5 * n_columns + 0.3)
-    axes.set_ylim(-1.3 * n_rows + 0.35, 0.75)
+    lanes, places = _layout(edges, ranks)
+    across = [x for x, _ in places.values()]
+    left, right = min(across) - _WIDTH / 2 - 0.3, max(across) + _WIDTH / 2 + 0.3
+    bottom, top = -_STEP * max(ranks.values()) - 0.6, 0.6
+    figure = Figure(figsize=(right - left, top - bottom))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(left, right), ylim=(bottom, top))
     axes.axis("off")
-    for first, last, label in edges:
-        (x0, y0), (x1, y1) = places[first], places[last]
-        far = ranks[last] - ranks[first] > 1
-        bend = f"arc3,rad={0.35 if x1 >= x0 else -0.35}" if far else "arc3"
-        start, end = (x0, y0 - _HEIGHT / 2), (x1, y1 + _HEIGHT / 2)
-        axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color="0.35",
-                                       connectionstyle=bend))  # fmt: skip
-        if label:
-            shift = (0.35 if x1 >= x0 else -0.35) * (start[1] - end[1]) / 2 if far else 0.0
-            axes.text((x0 + x1) / 2 - shift, (start[1] + end[1]) / 2, label, fontsize=7, color="0.25", ha="center",
-                      va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    for lane, (_, _, label) in zip(lanes, edges, strict=True):
+        _draw_arrow(axes, [places[name] for name in lane], label)
     for name, (kind, over) in stages.items():
-        x, y = places[name]
-        for margin in (0.0, 0.07) if over == "all" else (0.0,):
-            axes.add_patch(FancyBboxPatch(
-                (x - _WIDTH / 2 - margin, y - _HEIGHT / 2 - margin), _WIDTH + 2 * margin, _HEIGHT + 2 * margin,
-                boxstyle="round,pad=0,rounding_size=0.12", edgecolor="0.2",
-                facecolor=_COLOURS.get(kind, "white") if not margin else "none",
-            ))  # fmt: skip
-        words = kind if over == "target" else f"{kind}, over all"
-        axes.text(x, y + 0.08, name, ha="center", va="center", fontsize=9)
-        axes.text(x, y - 0.15, words, ha="center", va="center", fontsize=6.5, color="0.4")
+        _draw_stage(axes, name, kind, over, places[name])
     figure.savefig(path, dpi=130)
 
 
-def _places(ranks: Mapping[str, int]) -> dict[str, tuple[float, float]]:
-    """Return where each stage stands: rows by rank, spread evenly around the middle."""
+def _layout(
+    edges: Sequence[tuple[str, str, str]], ranks: Mapping[str, int]
+) -> tuple[list[_Lane], dict[str, _Place]]:
+    """Return for each edge what it passes, and where everything stands.
+
+    An edge over several rows takes a place in each row between, so that no arrow crosses a stage; rows are put in
+    the order of what stands above and below.
+    """
     rows: dict[int, list[str]] = {}
     for name, rank in ranks.items():
         rows.setdefault(rank, []).append(name)
-    return {
-        name: (3.0 * (index - (len(row) - 1) / 2), -1.3 * rank)
-        for rank, row in rows.items()
-        for index, name in enumerate(row)
-    }
+    lanes = []
+    for number, (first, last, _) in enumerate(edges):
+        passed = [f"\0{number}.{rank}" for rank in range(ranks[first] + 1, ranks[last])]
+        for rank, name in enumerate(passed, ranks[first] + 1):
+            rows[rank].append(name)
+        lanes.append((first, *passed, last))
+    above: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
+    for lane in lanes:
+        for upper, lower in zip(lane, lane[1:], strict=False):
+            above.setdefault(lower, []).append(upper)
+            below.setdefault(upper, []).append(lower)
+    places: dict[str, _Place] = {}
+    for rank, row in rows.items():
+        _spread(row, rank, places)
+    for sweep in range(_SWEEPS):
+        near, order = (above, sorted(rows)) if sweep % 2 == 0 else (below, sorted(rows, reverse=True))
+        for rank in order:
+            rows[rank].sort(key=lambda name: _middle(name, near, places))
+            _spread(rows[rank], rank, places)
+    return lanes, places
+
+
+def _middle(name: str, near: Mapping[str, Sequence[str]], places: Mapping[str, _Place]) -> float:
+    others = [places[other][0] for other in near.get(name, ())]
+    return sum(others) / len(others) if others else places[name][0]
+
+
+def _spread(row: Sequence[str], rank: int, places: dict[str, _Place]) -> None:
+    """Place a row around the middle, from left to right."""
+    widths = [_ROOM[not name.startswith("\0")] for name in row]
+    x = -sum(widths) / 2
+    for name, width in zip(row, widths, strict=True):
+        places[name] = (x + width / 2, -_STEP * rank)
+        x += width
+
+
+def _draw_arrow(axes: object, points: list[_Place], label: str) -> None:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path as Line
+
+    assert isinstance(axes, Axes)
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    corners = [(x0, y0 - _HEIGHT / 2), *points[1:-1], (x1, y1 + _HEIGHT / 2 + 0.08)]
+    vertices, codes = [corners[0]], [int(Line.MOVETO)]
+    for (ax, ay), (bx, by) in zip(corners, corners[1:], strict=False):
+        half = (ay + by) / 2
+        vertices += [(ax, half), (bx, half), (bx, by)]  # upright at both ends
+        codes += [int(Line.CURVE4)] * 3
+    axes.add_patch(FancyArrowPatch(path=Line(vertices, codes), arrowstyle="-|>", mutation_scale=11, color="0.35",
+                                   fill=False))  # fmt: skip
+    if label:
+        (ax, ay), (bx, by) = corners[-2:]
+        axes.text((ax + bx) / 2, (ay + by) / 2, label, fontsize=7, color="0.25", ha="center", va="center",
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+
+
+def _draw_stage(axes: object, name: str, kind: str, over: str, place: _Place) -> None:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import FancyBboxPatch
+
+    assert isinstance(axes, Axes)
+    x, y = place
+    for margin in (0.06, 0.0) if over == "all" else (0.0,):
+        axes.add_patch(FancyBboxPatch(
+            (x - _WIDTH / 2 - margin, y - _HEIGHT / 2 - margin), _WIDTH + 2 * margin, _HEIGHT + 2 * margin,
+            boxstyle="round,pad=0,rounding_size=0.12", edgecolor="0.2",
+            facecolor="white" if margin else _COLOURS.get(kind, "white"),
+        ))  # fmt: skip
+    words = kind if over == "target" else f"{kind}, over all"
+    axes.text(x, y + 0.08, name, ha="center", va="center", fontsize=9)
+    axes.text(x, y - 0.15, words, ha="center", va="center", fontsize=6.5, color="0.4")

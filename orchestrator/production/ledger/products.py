@@ -55,15 +55,16 @@ _CURRENT = (task.c.key == product.c.key) & (task.c.state == str(State.DONE))
 def _select() -> sa.Select[Any]:
     names = ("stage", "key", "path", "size", "mtime_ns", "checksum", "run_id", "created")
     own = (task.c.target_id == product.c.target_id) & (task.c.stage == product.c.stage)
+    columns = [product.c[name] for name in names]
     return (
-        sa.select(task.c.task_id, target.c.name, *(product.c[name] for name in names), _CURRENT.label("is_current"))
+        sa.select(task.c.task_id, target.c.name.label("target"), *columns, _CURRENT.label("is_current"))
         .select_from(product.join(target, target.c.target_id == product.c.target_id))
         .join(task, own)
     )
 
 
 def _made(rows: Sequence[Any]) -> list[Product]:
-    return [Product(*row[:-1], bool(row[-1])) for row in rows]
+    return [Product(**{**row._mapping, "is_current": bool(row.is_current)}) for row in rows]
 
 
 def products_of(connection: sa.Connection) -> list[Product]:
@@ -72,7 +73,7 @@ def products_of(connection: sa.Connection) -> list[Product]:
 
 
 def made_by(connection: sa.Connection, path: str, checksum: str) -> list[Product]:
-    """Return who has published a file, the latest first.
+    """Return who has published a file of this path, or else one of this content; the present results first.
 
     Parameters
     ----------
@@ -82,10 +83,11 @@ def made_by(connection: sa.Connection, path: str, checksum: str) -> list[Product
     checksum : str
         Of its content; empty if there is none.
     """
-    same = product.c.path == path
-    if checksum:
-        same = same | (product.c.checksum == checksum)
-    return _made(connection.execute(_select().where(same).order_by(product.c.created.desc())).all())
+    for same in (product.c.path == path, product.c.checksum == checksum):
+        found = _made(connection.execute(_select().where(same).order_by(product.c.created.desc())).all())
+        if found:
+            return sorted(found, key=lambda one: not one.is_current)
+    return []
 
 
 def input_digest(connection: sa.Connection, stage: str) -> str:

@@ -44,8 +44,8 @@ def command_words(step: Step) -> list[str]:
     words = [program]
     for word in step.stage.words:
         if isinstance(word, (list, tuple)):
-            used = [values.get(name) for one in word for name, form in fields_of(one) if name not in ("input", "output")]
-            if any(value is None or value is False for value in used):
+            used = {name for one in word for name, _ in fields_of(one)} - {"input", "output"}
+            if any(values.get(name) is None or values[name] is False for name in used):
                 continue
             for one in word:
                 words += _filled(one, values, inputs, step.outputs)

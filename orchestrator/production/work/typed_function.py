@@ -86,7 +86,8 @@ def _result(returned: Any, call: str, fields: tuple[ResultField, ...]) -> StepRe
         verdict = str(row.values.pop("verdict", "flagged" if names else "ok"))
         return StepResult(row, bits, remarks, verdict)
     else:
-        msg = f"{call} returned {type(returned).__name__}, expected a dataclass, a mapping of columns to values, or None"
+        found = type(returned).__name__
+        msg = f"{call} returned {found}, expected a dataclass, a mapping of columns to values, or None"
         raise ConfigError(msg)
     return StepResult(row, bits, remarks, "flagged" if names else "ok")
 

@@ -14,14 +14,19 @@ from orchestrator.cli.products import export_command, sql_command, submit_comman
 from orchestrator.cli.selecting import (
     AsJson,
     DryRun,
+    FromOption,
     LimitOption,
+    OnlyOption,
     SiteOption,
     StageOption,
     StateOption,
+    ToOption,
     WhereOption,
     WordList,
     selection_of,
+    split_words,
 )
+from orchestrator.cli.stages import PASS_ON, graph_command, jobs_command, made_by_command, stage_command
 from orchestrator.cli.words import no_targets, sort_words
 
 __all__ = ["add_production_commands"]
@@ -43,8 +48,12 @@ def add_production_commands(app: typer.Typer) -> None:
         ("export", export_command),
         ("sql", sql_command),
         ("submit", submit_command),
+        ("graph", graph_command),
+        ("jobs", jobs_command),
+        ("made-by", made_by_command),
     ):
         app.command(name)(command)
+    app.command("stage", context_settings=PASS_ON)(stage_command)
 
 
 def init_command(
@@ -76,6 +85,11 @@ def check_command(
 
     given = sort_words(words)
     no_targets(given.targets, "check")
+    if (ceci_run := given.ceci_run()) is not None:
+        from orchestrator.cli.ceci_run import check_ceci_run
+
+        check_ceci_run(ceci_run, given.settings, site, as_json=as_json)
+        return
     report = check_run_file(read_run_file(given.run_file(), given.settings, site), n_targets)
     if as_json:
         print_json(as_plain(report))
@@ -95,6 +109,9 @@ def run_command(
     where: WhereOption = "",
     limit: LimitOption = None,
     site: SiteOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    only: OnlyOption = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -104,6 +121,18 @@ def run_command(
     from orchestrator.production.status_records import as_plain
 
     given = sort_words(words)
+    if (ceci_run := given.ceci_run()) is not None:
+        from orchestrator.cli.ceci_run import run_ceci_run
+
+        no_targets(given.targets, "run")
+        parts = (split_words(begin), split_words(end), split_words([*(only or ()), *(stage or ())]))
+        run_ceci_run(ceci_run, given.settings, site, parts, dry_run=dry_run, as_json=as_json)
+        return
+    if begin or end or only:
+        from orchestrator.production.stage_range import stage_range
+
+        parts = (split_words(begin), split_words(end), split_words([*(only or ()), *(stage or ())]))
+        stage = list(stage_range(given.production(site).plan, *parts))
     selection = selection_of(given.targets, stage, state, where, limit)
     if dry_run:
         preview = given.production(site).preview("run", selection)
@@ -130,6 +159,10 @@ def status_command(
     from orchestrator.production.status_records import as_plain
 
     given = sort_words(words, settings=False)
+    if (ceci_run := given.ceci_run()) is not None:
+        from orchestrator.cli.ceci_run import status_of_ceci_run
+
+        raise typer.Exit(status_of_ceci_run(ceci_run, as_json=as_json))
     folder = given.folder()
     selection = selection_of(given.targets, stage, state, where, limit)
     if watch:

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "DryRun",
+    "FromOption",
     "LimitOption",
+    "OnlyOption",
     "SiteOption",
     "StageOption",
     "StateOption",
+    "ToOption",
     "WhereOption",
     "WordList",
     "selection_of",
+    "split_words",
 ]
 
 WordList = Annotated[
@@ -55,6 +59,15 @@ SiteOption = Annotated[
     str | None,
     typer.Option("--site", help="A site of the run file, or serial, local, allocation, slurm.", metavar="NAME"),
 ]
+FromOption = Annotated[
+    list[str] | None, typer.Option("--from", help="Begin with this stage or product.", metavar="STAGE")
+]
+ToOption = Annotated[
+    list[str] | None, typer.Option("--to", help="End with this stage or product, and what it needs.", metavar="STAGE")
+]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option("--only", help="Only this stage; may be given several times.", metavar="STAGE")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
@@ -69,8 +82,9 @@ def selection_of(
     """Return the selection that a command was given; a stage list may be one word with commas."""
     from orchestrator.production.selection import Selection
 
-    return Selection(tuple(targets), _split(stage), _split(state), where, limit)
+    return Selection(tuple(targets), split_words(stage), split_words(state), where, limit)
 
 
-def _split(words: Sequence[str] | None) -> tuple[str, ...]:
+def split_words(words: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the words of an option; one word may hold several, with commas."""
     return tuple(part for word in words or () for part in word.replace(",", " ").split())

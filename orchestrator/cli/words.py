@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from orchestrator.interop.recognise import is_ceci_run
 from orchestrator.production.production_folder import RUN_FILE, find_production, is_production
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ class Words:
             if len(candidates) == 1:
                 return candidates[0]
             raise typer.BadParameter(str(error)) from None
+
+    def ceci_run(self) -> Path | None:
+        """Return the run file of ceci, or the folder of its products, if that is what was named."""
+        place = self.place
+        if place is None:
+            candidates = [path for path in Path.cwd().iterdir() if path.suffix in _ENDINGS and path.is_file()]
+            place = candidates[0] if len(candidates) == 1 else Path.cwd()
+        return place if is_ceci_run(place) else None
 
     def folder(self) -> Path:
         """Return the folder of a production that has been run.
@@ -122,7 +131,7 @@ def sort_words(words: Sequence[str] | None, *, settings: bool = True) -> Words:
     targets: list[str] = []
     for word in words or ():
         path = Path(word)
-        if word.endswith(_ENDINGS) or (path / RUN_FILE).is_file():
+        if word.endswith(_ENDINGS) or (path / RUN_FILE).is_file() or (path.is_dir() and is_ceci_run(path)):
             places.append(path)
         elif is_setting(word):
             given.append(word)

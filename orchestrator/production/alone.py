@@ -4,27 +4,26 @@
 
     python -m orchestrator.production.alone PRODUCTION TARGET STAGE [--recipe N] [--output FOLDER]
 
-Fit stages run through `MainPipeline`, after the fit stages that they need, and leave all their files; a function
-gets the columns that the ledger has, and what it returns is printed.
+Fit stages run through `MainPipeline`, after the fit stages that they need, and leave all their files; a function or
+command gets the files and columns that the ledger has, and what it gives is printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import OrchestratorError, ProductionError, nearest_known
 from orchestrator.production.ledger.ledger import open_ledger
+from orchestrator.production.one_stage import run_stage
 from orchestrator.production.plan import Plan, plan_of
 from orchestrator.production.records import StagePlan, Target
 from orchestrator.production.run_file import read_run_file
-from orchestrator.production.selection import Selection
+from orchestrator.production.stage_of_target import given_in_production
 from orchestrator.production.target_config import stage_sections
 from orchestrator.production.targets import folder_name
 
@@ -73,34 +72,20 @@ def run_alone(
         msg = f"there is no stage {stage_name!r}{nearest_known(stage_name, names)}"
         raise ProductionError(msg)
     stage = plan.stage(stage_name)
+    if stage.kind != "fit":
+        plan.add_python_path()
+        folder = output or Path("alone") / folder_name(target_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        given = given_in_production(run_file, plan, stage, target_name, folder)
+        sys.stdout.write(run_stage(stage, ["--output", str(folder)], given) + "\n")
+        return 0
     with open_ledger(run_file.ledger_url, read_only=True) as ledger:
         found = ledger.target(target_name)
-        if found is None:
-            msg = f"there is no target {target_name!r} in {run_file.name}"
-            raise ProductionError(msg)
-        target = found[1]
-        if stage.kind == "function":
-            upstream = {need: _columns(ledger, need, target_name) for need in stage.needs}
-            return _call(plan, stage, target, upstream)
+    if found is None:
+        msg = f"there is no target {target_name!r} in {run_file.name}"
+        raise ProductionError(msg)
+    target = found[1]
     return _fit(plan, stage, target, recipe, output or Path("alone") / folder_name(target_name))
-
-
-def _columns(ledger: Any, stage: str, target: str) -> dict[str, Any]:
-    results = ledger.results(stage, Selection(targets=(target,)))
-    for batch in results.batches:
-        for _, values in batch:
-            return dict(zip([column.name for column in results.columns], values, strict=True))
-    msg = f"stage {stage!r} has no result for {target!r} yet"
-    raise ProductionError(msg)
-
-
-def _call(plan: Plan, stage: StagePlan, target: Target, upstream: Mapping[str, Mapping[str, Any]]) -> int:
-    from orchestrator.production.work.function_stage import call_function
-
-    plan.add_python_path()
-    row = call_function(stage_sections(plan, stage, target), target, upstream)
-    sys.stdout.write(json.dumps(row.values, indent=1, default=str) + "\n")
-    return 0
 
 
 def _fit(plan: Plan, stage: StagePlan, target: Target, recipe: int, output: Path) -> int:

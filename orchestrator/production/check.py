@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
+from orchestrator.production.functions import declare
 from orchestrator.production.identity import input_paths
 from orchestrator.production.plan import Plan, plan_of
-from orchestrator.production.records import StagePlan, Target
+from orchestrator.production.records import ALL_TARGETS, StagePlan, Target
 from orchestrator.production.run_file import RunFile
 from orchestrator.production.target_config import stage_sections
 from orchestrator.production.targets import read_targets
@@ -76,7 +77,10 @@ def check_run_file(run_file: RunFile, n_targets: int = 3) -> CheckReport:
         first = list(itertools.islice(targets, _FILES_OF))
     except ConfigError as error:
         raise ConfigError([*faults, *error.faults]) from None
-    missing = {stage.name: _missing_files(plan, stage, first) for stage in plan.stages}
+    missing = {
+        stage.name: _missing_files(plan, stage, first if stage.over == "target" else [Target(ALL_TARGETS)])
+        for stage in plan.stages
+    }
     without = {name for by_target in missing.values() for name in by_target}
     complete = [target for target in first if target.name not in without]
     chosen = _chosen(plan, complete or first, n_targets)
@@ -98,11 +102,8 @@ def check_run_file(run_file: RunFile, n_targets: int = 3) -> CheckReport:
 
 
 def _function_faults(stage: StagePlan) -> list[str]:
-    from orchestrator.production.work.function_stage import load_function
-
     try:
-        if stage.kind == "function":
-            load_function(stage.sections["function"]["call"])
+        declare(stage)
     except ConfigError as error:
         return error.faults
     return []
@@ -134,6 +135,8 @@ def _target_faults(plan: Plan, target: Target, *, inputs: bool) -> Iterator[tupl
     names = [stage.name for stage in fits]
     configs = []
     for stage in plan.stages:
+        if stage.over == "all":
+            continue
         try:
             output = f"{_SCRATCH}/{stage.name}"
             sections = stage_sections(plan, stage, target, output=output)

@@ -27,8 +27,11 @@ from orchestrator.production.engine.lost import EngineLost, is_lost
 from orchestrator.production.engine.outcomes import outcomes
 from orchestrator.production.intake import Intake
 from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.ledger.states import ALL_NUMBER
+from orchestrator.production.over_all import prepared_work
 from orchestrator.production.packing import Packer, remove_unreferenced
 from orchestrator.production.plan import Plan
+from orchestrator.production.reconcile import reconcile
 from orchestrator.production.records import ChunkOrder, ChunkReport, TaskOrder, Work
 from orchestrator.production.site import Site
 from orchestrator.production.stopping import Stopping
@@ -214,12 +217,34 @@ class _Loop:
             if not found:
                 return False
             for work in found:
+                if work.target_id == ALL_NUMBER:
+                    self._add_over_all(work)
+                    continue
                 tasks = self._chosen_tasks(work)
                 if tasks:
                     self.waiting.append(replace(work, tasks=tasks))
                 else:
                     self.left_out.others.add(work.target_id)
         return True
+
+    def _add_over_all(self, work: Work) -> None:
+        """Hand out what is done once for all targets; their results are written as tables first."""
+        chosen = self.setting.stages
+        tasks = tuple(task for task in work.tasks if not chosen or task.stage in chosen)
+        ready = prepared_work(self.setting.plan, self.ledger, self.setting.folder, work, tasks) if tasks else None
+        if ready is not None:
+            self.waiting.append(ready)
+        elif tasks:
+            self._compare()  # results were found again, and have another key than those of a moment ago
+        else:
+            self.left_out.others.add(work.target_id)
+
+    def _compare(self) -> None:
+        """Find out which targets have to be done again with what was made of all of them."""
+        plan = self.setting.plan
+        over_all = {stage.name for stage in plan.stages if stage.over == "all"}
+        if any(over_all.intersection(stage.needs) for stage in plan.stages if stage.over == "target"):
+            reconcile(plan, self.ledger, self.setting.folder)
 
     def _chosen_tasks(self, work: Work) -> tuple[TaskOrder, ...]:
         """Return the tasks to carry out: those of the chosen stages, as far as they do not wait for another one."""
@@ -283,6 +308,9 @@ class _Loop:
 
     def _commit(self) -> None:
         self.intake.commit()
+        if self.intake.over_all:
+            self.intake.over_all = False
+            self._compare()
         while self.intake.kept:
             self.packer.add(*self.intake.kept.popitem())
         self.packer.step(self.executor, self.handed_out, self.in_flight)

@@ -16,7 +16,7 @@ from orchestrator.production.export_table import ExportTable, Provenance, write_
 from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.selection import EVERYTHING, Selection
 
-__all__ = ["FORMATS", "Exported", "export_results"]
+__all__ = ["FORMATS", "Exported", "export_results", "publish_file", "results_provenance", "results_table"]
 
 
 def _write_fits(table: ExportTable, path: Path) -> int:
@@ -97,14 +97,14 @@ def export_results(
     os.close(handle)
     try:
         n_rows = write(table, Path(temporary))
-        _publish(temporary, path)
+        publish_file(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return Exported(path, n_rows, len(table.columns))
 
 
-def _publish(temporary: str, path: Path) -> None:
+def publish_file(temporary: str, path: Path) -> None:
     """Give a finished file its name; what a crash leaves is the old file or the new one."""
     umask = os.umask(0)
     os.umask(umask)
@@ -120,12 +120,12 @@ def _publish(temporary: str, path: Path) -> None:
 def _single(ledger: LedgerReader, stage: str, selection: Selection) -> ExportTable:
     results = ledger.results(stage, selection)
     batches = ([values for _, values in batch] for batch in results.batches)
-    return ExportTable(stage, results.columns, batches, _provenance(ledger))
+    return ExportTable(stage, results.columns, batches, results_provenance(ledger))
 
 
 def _joined(ledger: LedgerReader, selection: Selection) -> ExportTable:
     """Return the results of all stages side by side."""
-    stages = ledger.graph().stages
+    stages = tuple(ledger.graph().of_targets)
     if not stages:
         msg = "The production has no stages yet; start it with 'orchestrator run'."
         raise ProductionError(msg)
@@ -137,7 +137,7 @@ def _joined(ledger: LedgerReader, selection: Selection) -> ExportTable:
             columns.append(replace(own, name=f"{results.stage}_{own.name}", group=group))
     widths = [len(results.columns) - 1 for results in all_results]
     sources = [_by_target(results.batches) for results in all_results]
-    return ExportTable("results", tuple(columns), _merged(sources, widths), _provenance(ledger))
+    return ExportTable("results", tuple(columns), _merged(sources, widths), results_provenance(ledger))
 
 
 def _group(stage: str, group: str) -> str:
@@ -187,7 +187,7 @@ def _chosen(table: ExportTable, names: Sequence[str] | None) -> ExportTable:
     return ExportTable(table.name, tuple(table.columns[place] for place in places), batches, table.provenance)
 
 
-def _provenance(ledger: LedgerReader) -> Provenance:
+def results_provenance(ledger: LedgerReader) -> Provenance:
     """Return where the results come from: the last run, if there was one."""
     runs = ledger.runs()
     last = runs[-1] if runs else {}

@@ -21,7 +21,7 @@ FileUse = typing.Literal["read", "written", "words", "if there", "no file"]
 _PIPELINE: dict[str, FileUse] = {"values": "read", "priors": "read", "failure_log": "written"}
 _RUNTIME: dict[str, FileUse] = {"import_samplers": "words"}
 _WRITTEN_BY_MODULES = frozenset({"logging_file", "save_z_loglike"})
-_PLAIN = frozenset({"values", "handover"})
+_PLAIN = frozenset({"values", "handover", "wires", "outputs"})
 _OF_FUNCTIONS = frozenset({"function", "options"})
 """Sections of a stage that is a function; they are answered for without importing the options of all modules."""
 _SAMPLER_READS = frozenset(("start_points", "covmat", "input", "start_input", "datafile"))
@@ -42,6 +42,8 @@ def file_use(section: str, option: str, own_file: bool = False) -> FileUse:
         return "no file"
     if section == "pipeline":
         return _PIPELINE.get(name, "no file")
+    if section == "inputs":
+        return "read"
     if section == "runtime":
         return _RUNTIME.get(name, "no file")
     if section == "output":

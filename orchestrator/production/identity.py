@@ -5,8 +5,8 @@ files that they name (not their paths, so that data and productions can be moved
 the seed, the keys of the results that the stage needs, and major.minor of the version. Not in it are limits,
 retries, numbers of processes, the site, and options that only change what is printed.
 
-A function stage sees the whole row of its target, so all of it counts. Its code does not: give it an option such as
-``version: 2`` when it changes.
+A function stage sees the whole row of its target, so all of it counts, and so does the file that its code is in, or
+the ``version`` that ``stage`` declares in place of it. A product counts through the key of the stage that makes it.
 """
 
 from __future__ import annotations

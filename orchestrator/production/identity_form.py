@@ -16,6 +16,7 @@ from orchestrator.production.canonical import canonical_text
 from orchestrator.production.file_options import FileUse, canonical_name, file_use
 from orchestrator.production.placeholders import TARGET, columns_of
 from orchestrator.production.plan import Plan
+from orchestrator.production.products import is_product
 from orchestrator.production.records import StagePlan, Target
 from orchestrator.production.target_config import Hole, Prepared, target_seed
 
@@ -126,7 +127,11 @@ def make_form(plan: Plan, stage: StagePlan, prepared: Prepared) -> KeyForm:
         "upstream": {name: leaves.add(_upstream(name)) for name in stage.needs},
         "version": _version(),
     }
-    if stage.kind == "function":
+    if stage.code:
+        skeleton["code"] = stage.code
+    if stage.words:
+        skeleton["command"] = list(stage.words)
+    if stage.kind == "function" and stage.over == "target":
         skeleton["target"] = leaves.add(lambda given: dict(given.target.values))
     if "seed" not in kept.sections.get("runtime", {}):
         skeleton["seed"] = leaves.add(lambda given: target_seed(plan, stage.name, given.target))
@@ -187,6 +192,9 @@ def _keep(kept: _Kept, section: str, name: str, value: Any, use: FileUse, leaves
     if use == "written" or (name == "file" and _is_ours(section, value)):
         return
     options = kept.sections.setdefault(section, {})
+    if isinstance(value, Hole) and value.is_product:
+        options[name] = _product(value, leaves)
+        return
     if use == "no file" or not (isinstance(value, Hole) or (isinstance(value, str) and value.startswith("/"))):
         options[name] = _with_leaves(value, leaves)
         return
@@ -198,6 +206,15 @@ def _keep(kept: _Kept, section: str, name: str, value: Any, use: FileUse, leaves
         kept.files[f"{section}.{name}"] = leaves.add(file.part)
 
 
+def _product(hole: Hole, leaves: _Leaves) -> Any:
+    """Return what counts of a value that names products: their names; the key of their stage says the rest."""
+    assert hole.template is not None
+    columns = [column for column in hole.template.columns if not is_product(column)]
+    if not columns:
+        return f"product {hole.template.text}"
+    return [f"product {hole.template.text}", leaves.add(lambda given: [given.target.values.get(c) for c in columns])]
+
+
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(entry) for key, entry in value.items()}
@@ -205,6 +222,8 @@ def _copy(value: Any) -> Any:
 
 
 def _with_leaves(value: Any, leaves: _Leaves) -> Any:
+    if isinstance(value, Hole) and value.is_product:
+        return _product(value, leaves)
     if isinstance(value, Hole):
         return leaves.add(lambda given: value.value(given.target))
     if isinstance(value, Mapping):

@@ -78,6 +78,8 @@ class Intake:
     ----------
     kept : dict of str to int
         Journals with samples, relative to the production, and the number of their fits; for those who pack.
+    over_all : bool
+        Whether a stage over all that targets need has a result since this was last looked at.
     """
 
     def __init__(self, ledger: Ledger, folder: Path, plan: Plan, breaker: Breaker, tally: Tally) -> None:
@@ -89,6 +91,9 @@ class Intake:
         self.tally = tally
         self._came: list[_Came] = []
         self.kept: dict[str, int] = {}
+        self.over_all = False
+        needing = {need for stage in plan.stages if stage.over == "target" for need in stage.needs}
+        self._watched = {stage.name for stage in plan.stages if stage.over == "all"} & needing
 
     @property
     def is_large(self) -> bool:
@@ -171,6 +176,7 @@ class Intake:
         self.tally.n_done += committed.n_done
         self.tally.n_failed += committed.n_failed
         self.tally.n_ignored += committed.n_ignored
+        self.over_all |= any(record.stage in self._watched for record, _ in verdicts)
         again = sum(decision.state == State.READY for _, decision in verdicts)
         self.tally.n_again += again
 

@@ -44,7 +44,7 @@ def parse_override(name: str, stages: Sequence[StagePlan]) -> Override:
     Parameters
     ----------
     name : str
-        ``stage.section.key`` or ``section.key``; for a function stage ``stage.key`` too.
+        ``stage.section.key`` or ``section.key``; for a function or command ``stage.key`` too.
     stages : sequence of StagePlan
 
     Raises
@@ -56,7 +56,7 @@ def parse_override(name: str, stages: Sequence[StagePlan]) -> Override:
     first, *rest = name.split(".")
     if first in by_name and len(rest) >= 2 and _may_have(by_name[first], rest[0]):
         return Override(first, rest[0], _key(rest[0], rest[1:]))
-    if first in by_name and by_name[first].kind == "function" and len(rest) == 1:
+    if first in by_name and by_name[first].kind != "fit" and len(rest) == 1:
         return Override(first, "options", tuple(rest))
     if rest and any(first in stage.sections for stage in stages):
         return Override(None, first, _key(first, rest))
@@ -74,8 +74,8 @@ def parse_override(name: str, stages: Sequence[StagePlan]) -> Override:
 def _may_have(stage: StagePlan, section: str) -> bool:
     if section in stage.sections:
         return True
-    if stage.kind == "function":
-        return section == "options"
+    if stage.kind != "fit":
+        return section in ("options", "inputs")
     samplers = str(stage.sections.get("runtime", {}).get("sampler", "")).replace(",", " ").split()
     for recipe in stage.recipes:
         samplers += str(recipe.get("runtime", {}).get("sampler", "")).split()

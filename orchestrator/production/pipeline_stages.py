@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.errors import ConfigError, nearest_known
+from orchestrator.production.command_declaration import JOINTS, command_sections, joints
 from orchestrator.production.file_options import FileUse, absolute_path, file_use, map_files
 from orchestrator.production.model_faults import faults_of
+from orchestrator.production.nesting import Entry, Scope
 from orchestrator.production.overrides import ALWAYS, Override, apply_overrides, overrides_of_stage
 from orchestrator.production.placeholders import TARGET, columns_of, parse_template
 from orchestrator.production.records import StagePlan
 from orchestrator.production.run_model import StageEntries
 
 __all__ = [
+    "Draft",
     "check_columns",
     "make_stages",
     "override_file",
@@ -32,59 +35,82 @@ _CALL = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _RESERVED = frozenset({"stage", "all", "site", "targets", "options"})
 
 
-def make_stages(content: Any, faults: list[str]) -> tuple[StagePlan, ...]:
+@dataclass(frozen=True)
+class Draft:
+    """A stage before it is joined to the others.
+
+    Attributes
+    ----------
+    stage : StagePlan
+        Without ``needs``.
+    needs : tuple of str or None
+        As written; None if they are left to be found.
+    scope : Scope
+        Where its names are looked up.
+    folder : Path
+        That its inputs start from.
+    """
+
+    stage: StagePlan
+    needs: tuple[str, ...] | None
+    scope: Scope = field(default_factory=Scope)
+    folder: Path = field(default_factory=Path)
+
+
+def make_stages(entries: Sequence[Entry], faults: list[str]) -> list[Draft]:
     """Return the stages of a pipeline.
 
     Parameters
     ----------
-    content : Mapping
-        Stage to its sections.
+    entries : sequence of Entry
+        As written, from `orchestrator.production.nesting.flattened`.
     faults : list of str
         Faults are added here.
     """
-    if not isinstance(content, Mapping) or not content:
-        faults.append(f"pipeline: expected stages by name, each with its sections; found {content!r}")
-        return ()
-    stages: list[StagePlan] = []
+    drafts: list[Draft] = []
     lowered: dict[str, str] = {}
-    for given, sections in content.items():
-        name = str(given)
+    for entry in entries:
+        name, sections = entry.name, entry.content
         if _NAME.fullmatch(name) is None or name.lower() in _RESERVED:
             faults.append(
                 f"stage {name!r}: expected a name of letters, digits and underscores, at most 40, "
                 f"and none of {', '.join(sorted(_RESERVED))}"
             )
         elif name.lower() in lowered:
-            faults.append(f"stages {lowered[name.lower()]!r} and {name!r} differ in capitals only; rename one")
+            other = lowered[name.lower()]
+            found = "differ in capitals only" if other != name else "have one name, with those of pipelines in it"
+            faults.append(f"stages {other!r} and {name!r} {found}; rename one")
         lowered[name.lower()] = name
         if not isinstance(sections, Mapping):
             faults.append(f"stage {name!r}: expected its sections, found {sections!r}")
             continue
-        stages.append(_stage(name, sections, [stage.name for stage in stages], list(map(str, content)), faults))
-    return tuple(stages)
+        draft = _draft(entry, faults)
+        stage = with_absolute_files(draft.stage, entry.folder)
+        if "inputs" in draft.stage.sections:  # they may be names of products; wiring tells
+            stage = replace(stage, sections={**stage.sections, "inputs": draft.stage.sections["inputs"]})
+        drafts.append(replace(draft, stage=stage))
+    return drafts
 
 
-def _stage(
-    name: str, content: Mapping[str, Any], earlier: Sequence[str], every: Sequence[str], faults: list[str]
-) -> StagePlan:
-    place = f"stage {name!r}"
-    own = {str(section): options for section, options in content.items() if options is not None}
+def _draft(entry: Entry, faults: list[str]) -> Draft:
+    place = f"stage {entry.name!r}"
+    own = {str(section): options for section, options in entry.content.items() if options is not None}
     given = own.pop("stage", {})
     try:
         entries = StageEntries.model_validate(given)
     except ValidationError as error:
         faults += faults_of(error, StageEntries, f"{place}: stage")
         entries = StageEntries.model_validate({})
+    words: tuple[Any, ...] = ()
+    declared: dict[str, Any] = {}
     if "function" in own:
         kind, sections = "function", _function(place, own, faults)
+    elif "command" in own:
+        kind, (sections, words, declared) = "command", command_sections(place, own, faults)
     else:
         kind, sections = "fit", _fit(place, own, faults)
-    needs = tuple(earlier) if entries.needs is None else entries.needs
-    for need in needs:
-        if need not in earlier:
-            found = "comes later" if need in every and need != name else "is no stage"
-            hint = "" if need in every else nearest_known(need, earlier)
-            faults.append(f"{place}: needs {need!r}, which {found}{hint}; order is the order of execution")
+        if entries.over == "all":
+            faults.append(f"{place}: a fit is one of a target; over: all is for functions and commands")
     known = {*sections, *ALWAYS, *_samplers(sections)}
     for number, recipe in enumerate(entries.recipes, 1):
         samplers = _samplers(recipe)
@@ -92,18 +118,25 @@ def _stage(
             if section not in known and section not in samplers:
                 faults.append(f"{place}: recipe {number} has a section {section!r} that the stage has not"
                               f"{nearest_known(section, known)}")  # fmt: skip
-    return StagePlan(
-        name,
+    default = 0.0 if entries.over == "all" else 0.9
+    stage = StagePlan(
+        entry.name,
         kind,
         sections,
-        tuple(need for need in needs if need in earlier),
+        (),
         tuple({section: dict(options) for section, options in recipe.items()} for recipe in entries.recipes),
         entries.n_cores,
         entries.time_limit,
         entries.memory_limit,
         dict(entries.retries),
-        entries.max_failed,
+        default if entries.max_failed is None else entries.max_failed,
+        over=entries.over,
+        words=words,
+        declared=declared,
+        code=f"version {entries.version}" if entries.version else "",
+        scratch=entries.scratch,
     )
+    return Draft(stage, entries.needs, entry.scope, entry.folder)
 
 
 def _samplers(sections: Mapping[str, Any]) -> list[str]:
@@ -139,9 +172,9 @@ def _function(place: str, own: Mapping[str, Any], faults: list[str]) -> dict[str
     for section, content in own.items():
         if section == "options" and isinstance(content, Mapping):
             options |= {str(key): value for key, value in content.items()}
-        elif section != "function":
+        elif section not in ("function", *JOINTS):
             faults.append(f"{place}: a function stage has function and stage; found {section!r} too")
-    return {"function": {"call": call}, "options": options}
+    return {"function": {"call": call}, "options": options, **joints(place, own, faults)}
 
 
 def with_overrides(
@@ -204,9 +237,10 @@ def override_file(override: Override, value: Any, stages: Sequence[StagePlan], f
 
 
 def check_columns(stages: Sequence[StagePlan], known: Sequence[str], faults: list[str]) -> None:
-    """Add a fault for each placeholder that cannot be read or names no column."""
-    names = [*known, TARGET]
+    """Add a fault for each placeholder that cannot be read or names no column and no product."""
+    products = [f"{stage.name}.{product}" for stage in stages for product in stage.outputs]
     for stage in stages:
+        names = [*products, TARGET, *(known if stage.over == "target" else ())]
         for content, kind in ((stage.sections, ""), *((recipe, "recipe, ") for recipe in stage.recipes)):
             for section, options in content.items():
                 for option, value in options.items():
@@ -221,7 +255,8 @@ def placeholder_faults(value: Any, known: Sequence[str], place: str) -> list[str
     except ConfigError as error:
         return [f"{place}: {fault}" for fault in error.faults]
     return [
-        f"{place}: there is no column {column!r} for the placeholder {{{column}}}{nearest_known(column, known)}"
+        f"{place}: there is no column {column!r}{' and no such product' if '.' in column else ''} for the "
+        f"placeholder {{{column}}}{nearest_known(column, known)}"
         for column in dict.fromkeys(columns)
         if column not in known
     ]

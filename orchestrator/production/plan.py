@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import ProductionError
 from orchestrator.production.canonical import canonical_text, digest
 from orchestrator.production.file_options import map_files, portable_path
+from orchestrator.production.functions import use_python_path
 from orchestrator.production.records import StagePlan
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ class Plan:
 
     def add_python_path(self) -> None:
         """Let this process import the functions of the stages; what it can import already comes first."""
-        for path in self.python_path:
-            folder = os.path.normpath(os.path.join(self.folder, path))
-            if folder not in sys.path:
-                sys.path.append(folder)
+        use_python_path([os.path.normpath(os.path.join(self.folder, path)) for path in self.python_path])
 
     @property
     def file(self) -> str:

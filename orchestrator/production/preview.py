@@ -10,7 +10,7 @@ from orchestrator.production.alone import alone_command
 from orchestrator.production.expression import parse_expression
 from orchestrator.production.production_folder import is_production
 from orchestrator.production.reconcile import Checksums, target_keys
-from orchestrator.production.records import State
+from orchestrator.production.records import ALL_TARGETS, State
 from orchestrator.production.selection import Selection
 from orchestrator.production.status_records import Preview, PreviewTask
 from orchestrator.production.targets import read_targets
@@ -36,6 +36,9 @@ class _Plan:
             for stage in production.plan.stages
             if not selection.stages or stage.name in selection.stages
         ]
+        over = {stage.name: stage.over for stage in production.plan.stages}
+        self.of_targets = [stage for stage in self.stages if over[stage] == "target"]
+        self.over_all = [stage for stage in self.stages if over[stage] == "all"]
         self.counts = dict.fromkeys(self.stages, 0)
         self.tasks: list[PreviewTask] = []
 
@@ -83,16 +86,19 @@ def _of_new(production: Production, plan: _Plan, action: str, selection: Selecti
         and (condition is None or condition.matches(target.values))
     )
     for target in itertools.islice(found, selection.limit):
-        for stage in plan.stages:
+        for stage in plan.of_targets:
             plan.add(target.name, stage, "new")
+    for stage in plan.over_all if not selection.targets else ():
+        plan.add(ALL_TARGETS, stage, "new")
     return plan.preview(action, f"{production.folder} is a new production")
 
 
 def _of_old(production: Production, ledger: Ledger, plan: _Plan, action: str, selection: Selection) -> Preview:
     n_stale = 0
     checksums = Checksums()
+    known_keys = ledger.keys_over_all()
     for entry in ledger.selected_targets(selection):
-        keys = target_keys(production.plan, entry, checksums)
+        keys = target_keys(production.plan, entry, checksums, known_keys)
         for stage, task in entry.tasks.items():
             stale = task.state in _ENDED and bool(task.key) and task.key != keys.get(stage, task.key)
             n_stale += stale
@@ -111,6 +117,6 @@ def _new_targets(production: Production, ledger: Ledger, plan: _Plan) -> int:
     for target in read_targets(production.run_file):
         if ledger.target(target.name) is None:
             n_new += 1
-            for stage in plan.stages:
+            for stage in plan.of_targets:
                 plan.add(target.name, stage, "new")
     return n_new

@@ -16,11 +16,14 @@ from orchestrator.errors import ConfigError
 from orchestrator.production.identity import MISSING, input_paths, task_key
 from orchestrator.production.intake import sample_path
 from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.ledger.products import Product
+from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.reading import TargetTasks
 from orchestrator.production.plan import Plan
-from orchestrator.production.records import InputFile, State, Target
+from orchestrator.production.records import ALL_TARGETS, InputFile, StagePlan, State, Target
+from orchestrator.production.work.step import content_checksum
 
-__all__ = ["Checksums", "Reconciled", "expected_keys", "reconcile", "target_keys"]
+__all__ = ["Checksums", "Reconciled", "expected_keys", "is_intact", "over_all_key", "reconcile", "target_keys"]
 
 _GROUP = 5000
 
@@ -76,12 +79,15 @@ class Reconciled:
         Stage to tasks whose result was there from an earlier configuration.
     n_without_samples : int
         Tasks that are to be done again because the file of their samples has gone.
+    n_without_products : int
+        The same for files that they have published.
     """
 
     n_current: int = 0
     stale: dict[str, int] = field(default_factory=dict)
     found_again: dict[str, int] = field(default_factory=dict)
     n_without_samples: int = 0
+    n_without_products: int = 0
 
     def to_text(self) -> str:
         """Return a sentence, empty if all is current."""
@@ -89,6 +95,8 @@ class Reconciled:
         parts += [f"{n} of {stage} were found again in the ledger" for stage, n in self.found_again.items()]
         if self.n_without_samples:
             parts.append(f"{self.n_without_samples} are done again because the file of their samples is gone")
+        if self.n_without_products:
+            parts.append(f"{self.n_without_products} are done again because a file that they made is gone or changed")
         return "; ".join(parts)
 
 
@@ -110,8 +118,10 @@ def expected_keys(
         if known and stage.name in known:
             keys[stage.name] = known[stage.name]
             continue
+        if stage.over == "all":
+            continue  # none of a target; those that need it cannot run before it has one
         files = {str(path): checksums.of(path) for path in input_paths(plan, stage, target)}
-        upstream = {name: keys[name] for name in stage.needs}
+        upstream = {name: keys.get(name, "") for name in stage.needs}
         keys[stage.name] = task_key(plan, stage, target, files, upstream)
     return keys
 
@@ -134,8 +144,11 @@ def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     found = Reconciled()
     checksums = Checksums()
     changed: list[tuple[int, str]] = []
+    known = ledger.keys_over_all()
     for entry in ledger.targets_with_results():
-        keys = target_keys(plan, entry, checksums)
+        if entry.target.name == ALL_TARGETS:
+            continue
+        keys = target_keys(plan, entry, checksums, known)
         for stage, task in entry.tasks.items():
             if stage not in keys or task.state not in (State.DONE, State.FAILED) or not task.key:
                 continue
@@ -149,17 +162,83 @@ def reconcile(plan: Plan, ledger: Ledger, folder: Path) -> Reconciled:
     for stage, n in ledger.point_to_existing(changed).items():
         found.found_again[stage] = n
         found.stale[stage] -= n
-    found.stale = {stage: n for stage, n in found.stale.items() if n}
     found.n_without_samples = _without_samples(ledger, folder)
+    found.n_without_products = _without_products(ledger, folder)
+    _compare_over_all(plan, ledger, found)
+    found.stale = {stage: n for stage, n in found.stale.items() if n}
     return found
 
 
-def target_keys(plan: Plan, entry: TargetTasks, checksums: Checksums) -> dict[str, str]:
+def over_all_key(
+    plan: Plan, ledger: LedgerReader, stage: StagePlan, known: Mapping[str, str], checksums: Checksums
+) -> tuple[str, dict[str, str]]:
+    """Return the key that a stage over all would have now, and the identities of what it needs.
+
+    Parameters
+    ----------
+    plan : Plan
+    ledger : LedgerReader
+    stage : StagePlan
+    known : Mapping of str to str
+        Keys of the other stages over all.
+    checksums : Checksums
+    """
+    over = {each.name: each.over for each in plan.stages}
+    upstream = {
+        need: known.get(need, "") if over[need] == "all" else ledger.input_digest(need) for need in stage.needs
+    }
+    target = Target(ALL_TARGETS)
+    files = {str(path): checksums.of(path) for path in input_paths(plan, stage, target)}
+    return task_key(plan, stage, target, files, upstream), upstream
+
+
+def _compare_over_all(plan: Plan, ledger: Ledger, found: Reconciled) -> None:
+    """Let the stages over all be done again whose inputs, or anything else of their key, have changed."""
+    stages = [stage for stage in plan.stages if stage.over == "all"]
+    entry = ledger.tasks_over_all() if stages else {}
+    known = {name: task.key for name, task in entry.items() if task.key and task.state == State.DONE}
+    checksums = Checksums()
+    for stage in stages:
+        task = entry.get(stage.name)
+        if task is None or task.state not in (State.DONE, State.FAILED):
+            known.pop(stage.name, None)
+            continue
+        is_open = any(ledger.open_over_all(need) for need in stage.needs)
+        key, _ = over_all_key(plan, ledger, stage, known, checksums)
+        if not is_open and task.key == key:
+            found.n_current += 1
+            continue
+        known.pop(stage.name, None)
+        found.stale[stage.name] = found.stale.get(stage.name, 0) + 1
+        ledger.make_stale([task.task_id], "the results that it is made from are new, or its options have changed")
+
+
+def _without_products(ledger: Ledger, folder: Path) -> int:
+    """Let tasks be done again whose files have gone or were changed, and return how many."""
+    stale = {product.task_id for product in ledger.products() if not is_intact(product, folder)}
+    return ledger.make_stale(sorted(stale), "a file that it has made is gone, or another one now") if stale else 0
+
+
+def is_intact(product: Product, folder: Path) -> bool:
+    """Whether a published file is what it was; its content is read only if size or time differ."""
+    path = folder / product.path
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    if (status.st_size, status.st_mtime_ns) == (product.size, product.mtime_ns):
+        return True
+    return content_checksum(path) == product.checksum
+
+
+def target_keys(
+    plan: Plan, entry: TargetTasks, checksums: Checksums, known: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the keys that the tasks of a target would have; none for one whose row lacks what a stage needs."""
     for task in entry.tasks.values():
         checksums.learn(task.files)
     try:
-        return expected_keys(plan, entry.target, checksums)
+        return expected_keys(plan, entry.target, checksums, known)
     except ConfigError:
         return {}  # its stages say so when they are run
 

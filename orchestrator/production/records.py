@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "ALL_TARGETS",
     "ChunkOrder",
     "ChunkReport",
     "ErrorClass",
@@ -51,6 +52,10 @@ class ErrorClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+ALL_TARGETS = "@all"
+"""Name of the pseudo-target whose tasks are those of the stages ``over: all``; its number is 0."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One object, a row of the table of targets.
@@ -77,10 +82,12 @@ class StagePlan:
     Attributes
     ----------
     name : str
-    kind : {'fit', 'function'}
+    kind : {'fit', 'function', 'command'}
     sections : Mapping
         For a fit the ini sections of `MainPipeline`, placeholders included; for a function
-        ``{"function": {"call": "package.module:name"}, "options": {...}}``.
+        ``{"function": {"call": "package.module:name"}, "options": {...}}``, for a command ``{"command": {"program":
+        ...}, "options": {...}}``. Both may have ``inputs`` (name to file or column), ``outputs`` (name to the name of
+        a file) and ``wires`` (parameter to ``stage`` or ``stage.column``).
     needs : tuple of str
         Earlier stages whose results it uses; all earlier ones unless the run file says otherwise.
     recipes : tuple of Mapping
@@ -93,7 +100,18 @@ class StagePlan:
     retries : Mapping of str to int
         Error class to further attempts, beyond the defaults of `orchestrator.production.retry`.
     max_failed : float
-        Fraction of recent attempts that may fail before the stage is stopped everywhere.
+        Fraction of recent attempts that may fail before the stage is stopped everywhere; for ``over: all`` the
+        fraction of targets without a result, in a stage that it needs, with which it runs.
+    over : {'target', 'all'}
+        Once for each target, or once when all targets have ended.
+    words : tuple
+        Words of a command after its program; a list among them is left out as a whole where its option has no value.
+    declared : Mapping
+        Option of a command to its ``type`` and ``help``.
+    code : str
+        Identity of the code of a function or of its declared version.
+    scratch : bool
+        Whether input files are copied to the scratch folder first.
     """
 
     name: str
@@ -106,6 +124,21 @@ class StagePlan:
     memory_limit: float = float("inf")
     retries: Mapping[str, int] = field(default_factory=dict)
     max_failed: float = 0.9
+    over: str = "target"
+    words: tuple[Any, ...] = ()
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    scratch: bool = False
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Products: name to the name of a file."""
+        return self.sections.get("outputs", {})
+
+    @property
+    def wires(self) -> Mapping[str, str]:
+        """Parameter to ``stage`` or ``stage.column``."""
+        return self.sections.get("wires", {})
 
 
 @dataclass(frozen=True)
@@ -245,6 +278,8 @@ class TaskRecord:
         Input files, for the identity.
     host, process : str, int
         Where it ran.
+    products : tuple of InputFile
+        Files that it has published, relative to the production.
     """
 
     target_id: int
@@ -262,3 +297,4 @@ class TaskRecord:
     files: tuple[InputFile, ...] = ()
     host: str = ""
     process: int = 0
+    products: tuple[InputFile, ...] = ()

@@ -79,15 +79,31 @@ def _copied(value: Any) -> Any:
 def _stage(stage: StagePlan) -> dict[str, Any]:
     """Return a stage as it stands in a run file."""
     entries: dict[str, Any] = {"needs": list(stage.needs)}
+    defaults = {"max_failed": 0.0 if stage.over == "all" else 0.9}
     for name, field in StageEntries.model_fields.items():
-        value = getattr(stage, name)
-        if name != "needs" and value not in (field.default, {}, ()):
+        value = getattr(stage, name, None)
+        if name != "needs" and value not in (defaults.get(name, field.default), {}, ()):
             entries[name] = _copied(value)
+    if stage.code.startswith("version "):
+        entries["version"] = stage.code.removeprefix("version ")
+    sections: dict[str, Any] = _copied(stage.sections)
+    options = sections.pop("options", {})
     if stage.kind == "function":
-        sections: dict[str, Any] = {"function": {**stage.sections["function"], **_copied(stage.sections["options"])}}
+        sections["function"] = {**sections["function"], **options}
+    elif stage.kind == "command":
+        words = [sections["command"].pop("program"), *_copied(stage.words)]
+        declared = {name: _option(entry, options, name) for name, entry in stage.declared.items()}
+        more = {name: value for name, value in options.items() if name not in declared}
+        sections["command"] |= {"words": words, "options": declared}
+        sections |= {"options": more} if more else {}
     else:
-        sections = _copied(stage.sections)
+        sections |= {"options": options} if "options" in stage.sections else {}
     return {**sections, "stage": entries}
+
+
+def _option(declared: Mapping[str, Any], options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an option of a command, its value as default."""
+    return {**declared, **({"default": options[name]} if name in options else {})}
 
 
 def write_resolved(run_file: RunFile) -> Path:

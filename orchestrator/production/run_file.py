@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from orchestrator.errors import ConfigError
 from orchestrator.production.expression import parse_expression
 from orchestrator.production.file_options import absolute_path
+from orchestrator.production.functions import Functions
 from orchestrator.production.model_faults import faults_of
+from orchestrator.production.nesting import flattened
 from orchestrator.production.overrides import parse_override
 from orchestrator.production.pipeline_stages import (
     check_columns,
@@ -35,6 +37,7 @@ from orchestrator.production.site import Site
 from orchestrator.production.site_choice import chosen_site, with_absolute_options
 from orchestrator.production.target_tables import open_table
 from orchestrator.production.targets import table_faults, value_columns
+from orchestrator.production.wiring import wired
 from orchestrator.production.yaml_text import read_yaml
 
 __all__ = ["RunFile", "read_run_file"]
@@ -132,7 +135,8 @@ def read_run_file(
         return _with_further_faults(content, given, site, source.parent, faults)
     faults = []
     chosen = chosen_site(entries, given, site, faults)
-    stages = _stages(entries, chosen, given, source.parent, faults)
+    columns = _columns_of_table(entries.targets, source.parent) if look else None
+    stages = _stages(entries, chosen, given, source.parent, faults, columns, look=look)
     output = Path(os.path.abspath(source.parent / Path(os.path.expandvars(entries.output)).expanduser()))
     run_file = RunFile(
         name=entries.name or output.name,
@@ -177,31 +181,33 @@ def _with_further_faults(
 
 
 def _stages(
-    entries: RunEntries, site: Site, settings: Settings, folder: Path, faults: list[str]
+    entries: RunEntries,
+    site: Site,
+    settings: Settings,
+    folder: Path,
+    faults: list[str],
+    columns: Sequence[str] | None = None,
+    *,
+    look: bool = True,
 ) -> tuple[StagePlan, ...]:
-    """Return the stages with the options of all levels."""
-    content, pipeline_folder = entries.pipeline, folder
-    if isinstance(content, str):
-        path = Path(absolute_path(content, "read", folder))
-        pipeline_folder = path.parent
-        try:
-            content = read_yaml(path)
-        except ConfigError as error:
-            faults += [f"pipeline: {fault}" for fault in error.faults]
-            return ()
-        if isinstance(content, Mapping) and set(content) == {"pipeline"}:
-            content = content["pipeline"]
-    content = _with_stage_entries(
-        content, {**entries.options, **site.options, **settings.overrides} if isinstance(content, Mapping) else {}
-    )
-    stages = tuple(with_absolute_files(stage, pipeline_folder) for stage in make_stages(content, faults))
-    if not stages:
+    """Return the stages with the options of all levels, joined by what they make and take."""
+    given = {**entries.options, **site.options, **settings.overrides}
+    written = [
+        replace(entry, content=_with_stage_entries(entry.name, entry.content, given))
+        for entry in flattened(entries.pipeline, folder, faults)
+    ]
+    drafts = make_stages(written, faults)
+    if not drafts:
         return ()
+    stages = tuple(draft.stage for draft in drafts)
     levels = (("options", entries.options), ("site.options", site.options), ("command line", settings.overrides))
     for place, overrides in levels:
         concerned = {name: value for name, value in overrides.items() if not _is_stage_entry(name, stages)}
         stages = with_overrides(stages, concerned, place, faults)
-    return tuple(with_absolute_files(stage, folder) for stage in stages)
+    functions = Functions(_python_path(entries, stages, folder), look=look)
+    drafts = [replace(draft, stage=functions.with_code(stage)) for draft, stage in zip(drafts, stages, strict=True)]
+    joined = wired(drafts, functions.declare, columns, faults)
+    return tuple(with_absolute_files(stage, folder) for stage in joined)
 
 
 def _is_stage_entry(name: str, stages: Sequence[StagePlan]) -> bool:
@@ -209,16 +215,18 @@ def _is_stage_entry(name: str, stages: Sequence[StagePlan]) -> bool:
     return len(parts) == 3 and parts[1] == "stage" and any(stage.name == parts[0] for stage in stages)
 
 
-def _with_stage_entries(content: Any, overrides: Mapping[str, Any]) -> Any:
-    """Return the pipeline with overrides ``NAME.stage.key``, such as a limit of time, put where they belong."""
-    changed = dict(content) if isinstance(content, Mapping) else content
+def _with_stage_entries(stage: str, content: Any, overrides: Mapping[str, Any]) -> Any:
+    """Return a stage with overrides ``NAME.stage.key``, such as a limit of time, put where they belong."""
+    changes = {}
     for name, value in overrides.items():
-        stage, _, rest = name.partition(".")
+        first, _, rest = name.partition(".")
         group, _, key = rest.partition(".")
-        if group == "stage" and key and isinstance(changed.get(stage), Mapping):
-            own = changed[stage].get("stage")
-            changed[stage] = {**changed[stage], "stage": {**(own if isinstance(own, Mapping) else {}), key: value}}
-    return changed
+        if first == stage and group == "stage" and key:
+            changes[key] = value
+    if not changes or not isinstance(content, Mapping):
+        return content
+    own = content.get("stage")
+    return {**content, "stage": {**(own if isinstance(own, Mapping) else {}), **changes}}
 
 
 def _with_variants(
@@ -257,6 +265,16 @@ def _script(value: str | None, entry: str, folder: Path, look: bool, faults: lis
     if look and not path.is_file():
         faults.append(f"{entry}: there is no file {str(path)!r}")
     return path
+
+
+def _columns_of_table(entries: TargetEntries, folder: Path) -> list[str] | None:
+    """Return the columns that inputs may be taken from; None if the table cannot be read, which is told elsewhere."""
+    try:
+        table = open_table(Path(absolute_path(entries.table, "read", folder)), entries.extension)
+    except ConfigError:
+        return None
+    kept = value_columns(table.columns) if entries.columns is None else list(entries.columns)
+    return [*kept, *entries.cross]
 
 
 def _condition_faults(run_file: RunFile) -> list[str]:

@@ -76,9 +76,13 @@ class StageEntries(BaseModel):
     retries: Mapping[str, WholeNumber] = Field(
         default_factory=dict, description="class of error to the number of further attempts"
     )
-    max_failed: float = Field(
-        0.9, ge=0, le=1, description="fraction of recent attempts that may fail before the stage is stopped"
+    max_failed: float | None = Field(
+        None, ge=0, le=1, description="fraction of recent attempts that may fail before the stage is stopped, 0.9; "
+        "for over: all, of targets without a result that it does without, 0"
     )
+    over: Literal["target", "all"] = Field("target", description="once for each target, or once for all of them")
+    version: Text | None = Field(None, description="of the code of a function, in place of the hash of its source")
+    scratch: bool = Field(False, description="copy input files to the scratch folder first")
     recipes: tuple[Mapping[str, Mapping[str, Any]], ...] = Field(
         (), description="changes of the sections for further tries after a numerical failure"
     )

@@ -6,6 +6,7 @@ overrides, the recipe of the attempt. What is the same for all targets is prepar
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from orchestrator.production.file_options import FileUse, absolute_path, file_us
 from orchestrator.production.overrides import apply_overrides, merged, overrides_of_stage
 from orchestrator.production.placeholders import TARGET, Template, parse_template
 from orchestrator.production.plan import Plan
+from orchestrator.production.products import is_product, product_paths
 from orchestrator.production.records import StagePlan, Target
 
 __all__ = ["Hole", "Prepared", "base_name", "prepare", "seed_of", "stage_sections", "target_seed"]
@@ -41,6 +43,8 @@ class Hole:
         Whether it names a file.
     folder : str
         Where a relative path starts.
+    products : tuple of StagePlan
+        Stages whose products it may name.
     """
 
     path: tuple[str | int, ...]
@@ -48,6 +52,7 @@ class Hole:
     override: str
     use: FileUse
     folder: str
+    products: tuple[StagePlan, ...] = ()
 
     def value(self, target: Target) -> Any:
         """Return the value for one target, a file as an absolute path.
@@ -61,12 +66,24 @@ class Hole:
             value = target.overrides[self.override]
         else:
             try:
-                value = self.template.value(target.name, target.values)
+                value = self.template.value(target.name, self._values(target))
             except ConfigError as error:
                 place = ".".join(map(str, self.path[1:]))
                 msg = f"target {target.name!r}, [{self.path[0]}] {place}: {error}"
                 raise ConfigError(msg) from None
         return value if self.use == "no file" else absolute_path(value, self.use, self.folder)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it names what another stage makes."""
+        return bool(self.products)
+
+    def _values(self, target: Target) -> Mapping[str, Any]:
+        """Return what the placeholders stand for, products as absolute paths."""
+        if not self.products or self.template is None:
+            return target.values
+        found = product_paths(self.products, self.template.columns, target.name)
+        return {**target.values, **{name: f"{self.folder}/{path}" for name, path in found.items()}}
 
 
 @dataclass(frozen=True)
@@ -141,6 +158,11 @@ def _walk(value: Any, path: tuple[str | int, ...], use: FileUse, plan: Plan, hol
             return absolute_path(value, use, plan.folder)
         if not template.columns:
             return absolute_path(template.value("", {}), use, plan.folder)
+        if any(map(is_product, template.columns)):
+            makers = {column.partition(".")[0] for column in template.columns if is_product(column)}
+            products = tuple(stage for stage in plan.stages if stage.name in makers)
+            holes.append(Hole(path, template, "", use, os.path.abspath(plan.folder), products))
+            return None
         from_table = template.begins_with_column and template.columns[0] != TARGET
         holes.append(Hole(path, template, "", use, table_folder if from_table else plan.folder))
         return None
@@ -169,8 +191,8 @@ def stage_sections(
     Returns
     -------
     dict
-        For a fit the sections for `orchestrator.config.check.build_stages`; for a function ``function`` and
-        ``options``. A copy: the plan stays as it is.
+        For a fit the sections for `orchestrator.config.check.build_stages`; for a function or command its own and
+        ``options``, ``inputs``, ``outputs``, ``wires``. A copy: the plan stays as it is.
 
     Raises
     ------

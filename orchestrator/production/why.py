@@ -13,7 +13,7 @@ from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.reading import AttemptRow, TaskRow
 from orchestrator.production.plan import Plan, read_plan
 from orchestrator.production.reconcile import Checksums
-from orchestrator.production.records import InputFile, StagePlan, State
+from orchestrator.production.records import ALL_TARGETS, InputFile, StagePlan, State
 from orchestrator.production.selection import Selection
 from orchestrator.production.status_records import StageWhy, TargetWhy
 from orchestrator.production.target_tasks import SelectedTarget, selected_targets
@@ -44,7 +44,7 @@ def target_reasons(plan: Plan, ledger: LedgerReader, selection: Selection) -> It
         checksums = Checksums()
         for files in found.files.values():
             checksums.learn(files)
-        now = _Now(plan, found, checksums)
+        now = _Now(plan, found, checksums, ledger)
         stages = [_stage_why(plans, now, row, attempts) for row in found.tasks]
         yield TargetWhy(found.target.name, tuple(stages))
 
@@ -71,13 +71,19 @@ class _FormerPlans:
 class _Now:
     """The keys of the stages of a target as they would be now."""
 
-    def __init__(self, plan: Plan, found: SelectedTarget, checksums: Checksums) -> None:
+    def __init__(self, plan: Plan, found: SelectedTarget, checksums: Checksums, ledger: LedgerReader) -> None:
         self.plan = plan
         self.found = found
         self.keys: dict[str, str] = {}
         self.files: dict[str, dict[str, str]] = {}
         self.faults: dict[str, str] = {}
+        own_over = "all" if found.target.name == ALL_TARGETS else "target"
+        self.keys |= ledger.keys_over_all()
         for stage in plan.stages:
+            if stage.over != own_over:
+                if own_over == "all":
+                    self.keys[stage.name] = ledger.input_digest(stage.name)
+                continue
             try:
                 paths = input_paths(plan, stage, found.target)
                 self.files[stage.name] = {str(path): checksums.of(path) for path in paths}
@@ -88,7 +94,7 @@ class _Now:
 
     def parts(self, stage: StagePlan) -> dict[str, Any]:
         """Return what the key of a stage would be made of."""
-        upstream = {need: self.keys[need] for need in stage.needs}
+        upstream = {need: self.keys.get(need, "") for need in stage.needs}
         return key_parts(self.plan, stage, self.found.target, self.files[stage.name], upstream)
 
 

@@ -26,6 +26,7 @@ LAYERS = (
     ("report",),
     ("main_pipeline",),
     ("validation", "production"),
+    ("interop",),
     ("cli",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -39,10 +40,11 @@ RESERVED = {
     "typer": {"cli"},
     "rich": {"cli", "production"},
     "cosmosis": {"config", "adapters", "fit", "report", "main_pipeline", "cli", "modules"},
-    "mpi4py": {"fit", "cli"},
+    "mpi4py": {"fit", "interop", "cli"},
     "sqlalchemy": {"production"},
     "psycopg": {"production"},
     "parsl": {"production"},
+    "ceci": {"interop"},
 }
 ALLOWED_IN_PHYSICS = {"dust_extinction", "llvmlite", "numpy", "scipy", "numba", "extinction", "celerite2"}
 

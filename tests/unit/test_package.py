@@ -100,7 +100,7 @@ def imported_packages(root):
 def test_dependencies_are_exactly_what_is_imported(project_root):
     project = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
     required = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
-    names = ("mpi", "specutils", "fsps", "slurm", "postgresql", "parquet")
+    names = ("mpi", "specutils", "fsps", "slurm", "postgresql", "parquet", "ceci")
     extras = [line for name in names for line in project["optional-dependencies"][name]]
     optional = {re.match(r"[\w-]+", line).group() for line in extras}
     found = imported_packages(project_root) | IMPORTED_BY_NAME

@@ -14,9 +14,9 @@ from orchestrator.errors import ProductionError
 from orchestrator.production.columns import Column
 from orchestrator.production.ledger.json_text import clean_text
 from orchestrator.production.ledger.result_links import file_ids, split
-from orchestrator.production.ledger.schema import attempt, result_table, task
+from orchestrator.production.ledger.schema import attempt, product, result_table, task
 from orchestrator.production.ledger.states import Graph, pages, settle
-from orchestrator.production.records import State, TaskRecord
+from orchestrator.production.records import InputFile, State, TaskRecord
 from orchestrator.production.retry import Decision
 
 __all__ = ["Batch", "Committed", "commit"]
@@ -76,6 +76,7 @@ class _Rows:
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
     attempts: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     results: dict[str, dict[tuple[int, str], dict[str, Any]]] = field(default_factory=dict)
+    products: list[dict[str, Any]] = field(default_factory=list)
 
 
 def commit(connection: sa.Connection, graph: Graph, batch: Batch) -> Committed:
@@ -124,6 +125,7 @@ def commit(connection: sa.Connection, graph: Graph, batch: Batch) -> Committed:
             }
             values = _values(record, batch.columns[record.stage])
             rows.results.setdefault(record.stage, {})[record.target_id, record.key] = system | values
+            rows.products += [_product(record, file, batch) for file in record.products]
         else:
             n_failed += 1
         rows.attempts[row["number"], record.attempt] = _attempt(record, decision, row, batch)
@@ -188,6 +190,20 @@ def _task(record: TaskRecord, decision: Decision, row: Mapping[str, Any]) -> dic
         "error_class": "" if decision.state == State.DONE else record.error_class or "unknown",
         "reason": "",
         "files": files or None,
+    }
+
+
+def _product(record: TaskRecord, file: InputFile, batch: Batch) -> dict[str, Any]:
+    return {
+        "target_id": record.target_id,
+        "stage": record.stage,
+        "key": record.key,
+        "path": clean_text(file.path),
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
+        "checksum": file.checksum,
+        "run_id": batch.run_id,
+        "created": batch.now,
     }
 
 
@@ -261,6 +277,8 @@ def _write(connection: sa.Connection, rows: _Rows, columns: Mapping[str, tuple[C
     for stage, results in rows.results.items():
         table = result_table(stage, columns[stage])
         _upsert(connection, table, list(results.values()), _KEPT_ON_UPDATE)
+    if rows.products:
+        _upsert(connection, product, rows.products, frozenset({"target_id", "stage", "key", "path"}))
     if rows.attempts:
         _upsert(connection, attempt, list(rows.attempts.values()), frozenset({"task_id", "number"}))
     if rows.tasks:

@@ -10,11 +10,12 @@ import sqlalchemy as sa
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.columns import COMMON_COLUMNS
+from orchestrator.production.ledger.json_text import content_digest, json_text
 from orchestrator.production.ledger.result_tables import ensure_columns, make_result_table
 from orchestrator.production.ledger.schema import config, target, task
 from orchestrator.production.ledger.schema import stage as stage_table
-from orchestrator.production.ledger.states import Graph, read_graph, refresh_states
-from orchestrator.production.records import StagePlan, State
+from orchestrator.production.ledger.states import ALL_NUMBER, Graph, read_graph, refresh_states
+from orchestrator.production.records import ALL_TARGETS, StagePlan, State
 
 __all__ = ["add_missing_tasks", "register_plan"]
 
@@ -49,6 +50,8 @@ def register_plan(connection: sa.Connection, stages: Sequence[tuple[StagePlan, s
             "position": position,
             "config_id": _config_id(connection, plan, hash_),
             "needs": list(plan.needs),
+            "over_all": plan.over == "all",
+            "max_failed": plan.max_failed,
             "current": True,
         }
         if plan.name in known:
@@ -58,8 +61,9 @@ def register_plan(connection: sa.Connection, stages: Sequence[tuple[StagePlan, s
             make_result_table(connection, plan.name)
             ensure_columns(connection, plan.name, COMMON_COLUMNS)
     graph = read_graph(connection)
+    _drop_tasks_of_another_kind(connection, graph)
     add_missing_tasks(connection, graph)
-    if before.needs and dict(before.needs) != dict(graph.needs):
+    if before.needs and (dict(before.needs) != dict(graph.needs) or before.over_all != graph.over_all):
         refresh_states(connection, graph)
     return graph
 
@@ -68,14 +72,39 @@ def add_missing_tasks(connection: sa.Connection, graph: Graph) -> None:
     """Add the tasks of targets that a stage has not seen, inside the database."""
     last = connection.scalar(sa.select(sa.func.max(target.c.target_id))) or 0
     rows = connection.execute(sa.select(stage_table.c.name, stage_table.c.tasks_until).where(stage_table.c.current))
+    _add_tasks_over_all(connection, graph)
     for name, until in rows.all():
-        if until >= last:
+        if until >= last or name in graph.over_all:
             continue
         state = State.HELD if name in graph.held else State.WAITING if graph.needs[name] else State.READY
         constants = (sa.literal(name), sa.literal(str(state)))
         new = sa.select(target.c.target_id, *constants).where(target.c.target_id > until)
         connection.execute(sa.insert(task).from_select(["target_id", "stage", "state"], new))
         connection.execute(sa.update(stage_table).where(stage_table.c.name == name).values(tasks_until=last))
+
+
+def _drop_tasks_of_another_kind(connection: sa.Connection, graph: Graph) -> None:
+    """Drop the tasks of stages that were once for each target and are over all now, or the other way round."""
+    others = task.c.target_id != ALL_NUMBER
+    for name in graph.over_all:
+        if connection.execute(sa.delete(task).where(task.c.stage == name, others)).rowcount:
+            connection.execute(sa.update(stage_table).where(stage_table.c.name == name).values(tasks_until=0))
+    own = list(graph.of_targets)
+    connection.execute(sa.delete(task).where(task.c.target_id == ALL_NUMBER, task.c.stage.in_(own)))
+
+
+def _add_tasks_over_all(connection: sa.Connection, graph: Graph) -> None:
+    """Add the tasks of the stages over all, those of the pseudo-target; they wait for the others."""
+    if not graph.over_all:
+        return
+    number = task.c.target_id == ALL_NUMBER
+    known = set(connection.scalars(sa.select(task.c.stage).where(number)))
+    if not known and connection.scalar(sa.select(target.c.name).where(target.c.target_id == ALL_NUMBER)) is None:
+        values, overrides = json_text({}), json_text({})
+        row = {"values": values, "overrides": overrides, "digest": content_digest(values, overrides)}
+        connection.execute(sa.insert(target).values(target_id=ALL_NUMBER, name=ALL_TARGETS, **row))
+    for name in sorted(set(graph.over_all) - known):
+        connection.execute(sa.insert(task).values(target_id=ALL_NUMBER, stage=name, state=str(State.WAITING)))
 
 
 def _check_names(names: Sequence[str], known: set[str]) -> None:

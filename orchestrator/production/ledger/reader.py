@@ -12,14 +12,15 @@ import sqlalchemy as sa
 from orchestrator.production.columns import Column
 from orchestrator.production.ledger import reading
 from orchestrator.production.ledger.database import Database
+from orchestrator.production.ledger.products import Product, input_digest, made_by, products_of
 from orchestrator.production.ledger.result_links import sample_references
 from orchestrator.production.ledger.result_tables import declared_columns
 from orchestrator.production.ledger.results import Results, read_results
 from orchestrator.production.ledger.schema import production, result_table, run, sample_file, target, task
 from orchestrator.production.ledger.schema import stage as stage_table
 from orchestrator.production.ledger.sql import Answer, select_sql
-from orchestrator.production.ledger.states import Graph, pages, read_graph
-from orchestrator.production.records import State, Target
+from orchestrator.production.ledger.states import ALL_NUMBER, Graph, pages, read_graph
+from orchestrator.production.records import ALL_TARGETS, State, Target
 from orchestrator.production.selection import EVERYTHING, KnownColumns, Selection
 
 __all__ = ["LedgerReader"]
@@ -67,7 +68,7 @@ class LedgerReader:
 
     def n_targets(self) -> int:
         """Return the number of targets."""
-        number = sa.select(sa.func.count()).select_from(target)
+        number = sa.select(sa.func.count()).select_from(target).where(target.c.target_id != ALL_NUMBER)
         return self.database.read(lambda connection: int(connection.scalar(number) or 0))
 
     def target(self, name: str) -> tuple[int, Target] | None:
@@ -123,6 +124,42 @@ class LedgerReader:
             return found
 
         return self.database.read(read)
+
+    def keys_over_all(self) -> dict[str, str]:
+        """Return the keys of the finished tasks over all targets, by stage."""
+
+        def read(connection: sa.Connection) -> dict[str, str]:
+            stages = list(read_graph(connection).over_all)
+            rows = connection.execute(
+                sa.select(task.c.stage, task.c.key).where(
+                    task.c.target_id == ALL_NUMBER, task.c.stage.in_(stages), task.c.state == State.DONE
+                )
+            )
+            return {row.stage: row.key for row in rows if row.key}
+
+        return self.database.read(read)
+
+    def tasks_over_all(self) -> dict[str, reading.TaskRow]:
+        """Return the tasks over all targets, by stage."""
+        return {row.stage: row for row in self.tasks(Selection((ALL_TARGETS,)))}
+
+    def input_digest(self, stage: str) -> str:
+        """Return the identity of all finished results of a stage together, with the rows of their targets."""
+        return self.database.read(lambda connection: input_digest(connection, stage))
+
+    def open_over_all(self, stage: str) -> bool:
+        """Whether targets have tasks of a stage that have not ended."""
+        ended = (State.DONE, State.FAILED, State.BLOCKED)
+        found = sa.select(task.c.task_id).where(task.c.stage == stage, task.c.state.not_in(ended)).limit(1)
+        return self.database.read(lambda connection: connection.scalar(found)) is not None
+
+    def products(self) -> Iterator[Product]:
+        """Yield the files that the present results have published."""
+        return iter(self.database.read(products_of))
+
+    def made_by(self, path: str, checksum: str) -> list[Product]:
+        """Return who has published a file: by its path relative to the production, or by its content."""
+        return self.database.read(lambda connection: made_by(connection, path, checksum))
 
     def select_sql(self, text: str, limit: int = 1000) -> Answer:
         """Return the answer to one SELECT; nothing can be changed.

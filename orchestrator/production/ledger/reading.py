@@ -236,7 +236,7 @@ def target_pages(
 
     Each page is read in a transaction of its own, so that a slow reader keeps nothing from the writer.
     """
-    last = 0
+    last = -1  # the pseudo-target over all has the number 0
     full = True
 
     def read(connection: sa.Connection) -> tuple[Sequence[Any], bool]:

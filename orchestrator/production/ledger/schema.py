@@ -2,7 +2,7 @@
 
 ::
 
-    production  config  stage  run  target  target_column  task  attempt  sample_file
+    production  config  stage  run  target  target_column  task  attempt  sample_file  product
     result_column  result_<stage> (one for each stage)
 
 There are no foreign keys on the large tables: one process writes them, in transactions, and PostgreSQL would pay for
@@ -28,6 +28,7 @@ __all__ = [
     "config",
     "literal",
     "metadata",
+    "product",
     "production",
     "result_column",
     "result_table",
@@ -39,7 +40,7 @@ __all__ = [
     "task",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -87,6 +88,9 @@ stage = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("config_id", sa.BigInteger, nullable=False),
     sa.Column("needs", sa.JSON, nullable=False),
+    # Whether it runs once for all targets, and with which fraction of failures among them.
+    sa.Column("over_all", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("max_failed", sa.Double, nullable=False, server_default=_ZERO),
     # A stage that was taken out of the pipeline keeps its tasks and results; nothing counts or runs them.
     sa.Column("current", sa.Boolean, nullable=False),
     sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -202,6 +206,22 @@ result_column = sa.Table(
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("group", sa.Text, nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
+)
+
+
+# Files that stages have published; a result that is made again under another key publishes them again.
+product = sa.Table(
+    "product",
+    metadata,
+    sa.Column("target_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("stage", _NAME, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("path", _NAME, primary_key=True, index=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("checksum", sa.Text, nullable=False, index=True),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
 )
 
 

@@ -14,8 +14,8 @@ from orchestrator.errors import ProductionError
 from orchestrator.production.ledger.json_text import content_digest, json_text
 from orchestrator.production.ledger.plans import add_missing_tasks
 from orchestrator.production.ledger.schema import target, target_column
-from orchestrator.production.ledger.states import Graph
-from orchestrator.production.records import Target
+from orchestrator.production.ledger.states import ALL_NUMBER, Graph, settle
+from orchestrator.production.records import ALL_TARGETS, Target
 
 __all__ = ["BATCH", "AddedTargets", "add_targets", "kind_of"]
 
@@ -110,6 +110,9 @@ def _rows(batch: list[Target], kinds: dict[str, str]) -> dict[str, dict[str, Any
         if not one.name:
             msg = f"A target has an empty name; its values are {dict(one.values)!r}."
             raise ProductionError(msg)
+        if one.name == ALL_TARGETS:
+            msg = f"A target is called {ALL_TARGETS!r}, which stands for all of them; give it another name."
+            raise ProductionError(msg)
         if rows.setdefault(one.name, row)["digest"] != row["digest"]:
             raise ProductionError(_twice(one.name))
         _note_kinds(one.values, kinds)
@@ -172,6 +175,8 @@ def _add_batch(
             [{"number": number, **row} for number, row in changed.items()],
         )
     _write_kinds(connection, start.kinds)
+    if graph.over_all:
+        settle(connection, graph, changed or [ALL_NUMBER])
     return len(new), set(changed), len(rows) - len(new) - len(changed)
 
 

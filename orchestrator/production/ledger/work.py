@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from orchestrator.production.ledger.result_links import sample_references, upstream_rows
 from orchestrator.production.ledger.schema import attempt, literal, target, task
-from orchestrator.production.ledger.states import Graph, pages, settle
+from orchestrator.production.ledger.states import ALL_NUMBER, Graph, pages, settle
 from orchestrator.production.records import State, Target, TaskOrder, Work
 
 __all__ = ["failures_before", "mark_running", "next_work", "release"]
@@ -34,7 +34,7 @@ def next_work(
         Targets that are being worked on.
     """
     chosen: list[int] = []
-    last = 0
+    last = ALL_NUMBER - 1
     ready = [task.c.state == literal(State.READY), task.c.not_before <= now]
     if graph.former:
         # Not "in the present ones": a database might take the index of states for that, and sort all that is ready.
@@ -68,6 +68,8 @@ def _works(connection: sa.Connection, graph: Graph, target_ids: list[int], now: 
         sa.select(*columns).where(task.c.target_id.in_(target_ids), task.c.stage.in_(graph.stages))
     ):
         tasks.setdefault(row.target_id, {})[row.stage] = row
+    outside = _done_over_all(connection, graph, columns)
+    tasks = {number: {**outside, **rows} for number, rows in tasks.items()}
     done = [
         (stage, row.target_id, row.key)
         for rows in tasks.values()
@@ -100,6 +102,20 @@ def _works(connection: sa.Connection, graph: Graph, target_ids: list[int], now: 
     return works
 
 
+def _done_over_all(connection: sa.Connection, graph: Graph, columns: list[sa.Column[Any]]) -> dict[str, Any]:
+    """Return the finished tasks over all targets, which targets may need."""
+    if not graph.over_all:
+        return {}
+    rows = connection.execute(
+        sa.select(*columns).where(
+            task.c.target_id == ALL_NUMBER,
+            task.c.stage.in_(list(graph.over_all)),
+            task.c.state == literal(State.DONE),
+        )
+    )
+    return {row.stage: row for row in rows}
+
+
 def _upstream_columns(
     connection: sa.Connection,
     graph: Graph,
@@ -114,6 +130,11 @@ def _upstream_columns(
                 keys.setdefault(stage, {})[number] = rows[stage].key
     found: dict[int, dict[str, dict[str, Any]]] = {}
     for stage, wanted in keys.items():
+        if stage in graph.over_all:
+            (row,) = upstream_rows(connection, stage, {ALL_NUMBER: next(iter(wanted.values()))}).values()
+            for number in wanted:
+                found.setdefault(number, {})[stage] = row
+            continue
         for number, row in upstream_rows(connection, stage, wanted).items():
             found.setdefault(number, {})[stage] = row
     return found

@@ -10,7 +10,7 @@ from orchestrator.errors import ChainError, ConfigError, DataError, LibraryError
 from orchestrator.fit.launch import StartPointError
 from orchestrator.production.records import ErrorClass
 
-__all__ = ["Failure", "NoResultError", "classify", "shortened"]
+__all__ = ["Failure", "NoResultError", "StepError", "classify", "shortened"]
 
 _LONGEST = 2000
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EROFS})
@@ -18,6 +18,20 @@ _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EN
 
 class NoResultError(OrchestratorError):
     """A sampler ended in the regular way, and its result is none."""
+
+
+class StepError(OrchestratorError):
+    """A function or a command has failed in a way that says what class of error it is.
+
+    Parameters
+    ----------
+    message : str
+    error_class : ErrorClass
+    """
+
+    def __init__(self, message: str, error_class: ErrorClass = ErrorClass.UNKNOWN) -> None:
+        super().__init__(message)
+        self.error_class = error_class
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,8 @@ def classify(error: BaseException, is_about_target: Callable[[str], bool]) -> Fa
         Whether a message speaks of what this target brings along: its columns, files and overrides. A fault in the
         configuration that it does not would hit every target, and is no fault of this one.
     """
+    if isinstance(error, StepError):
+        return Failure(error.error_class, shortened(str(error)))
     chain = list(_causes(error))
     message = shortened(str(error) or type(error).__name__)
     if any(isinstance(cause, MemoryError) for cause in chain):

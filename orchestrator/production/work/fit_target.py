@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import resource
+import shutil
 import socket
 import time
 import traceback
@@ -19,14 +21,17 @@ from orchestrator.fit.identity import package_version
 from orchestrator.production.columns import Column, flag_bits
 from orchestrator.production.identity import input_paths, task_key
 from orchestrator.production.plan import Plan
+from orchestrator.production.products import TABLES
 from orchestrator.production.records import ErrorClass, InputFile, StagePlan, TaskOrder, TaskRecord, Work
 from orchestrator.production.target_config import prepare, stage_sections, target_seed
 from orchestrator.production.work.answers import Answer, Finished, Skipped
 from orchestrator.production.work.capture import captured, end_of_log
+from orchestrator.production.work.command_stage import run_command
 from orchestrator.production.work.failures import Failure, classify, shortened
-from orchestrator.production.work.function_stage import call_function
 from orchestrator.production.work.input_files import InputFiles
 from orchestrator.production.work.limits import limited_memory, memory_in_use
+from orchestrator.production.work.step import Step
+from orchestrator.production.work.typed_function import run_function
 
 if TYPE_CHECKING:
     from orchestrator.production.work.target_fits import TargetFits
@@ -85,6 +90,8 @@ class Outcome:
     blob : bytes
     samples : str
         Place of the samples where they are in a folder.
+    products : tuple of InputFile
+        Files that it has published.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -97,6 +104,7 @@ class Outcome:
     failure: Failure | None = None
     blob: bytes = b""
     samples: str = ""
+    products: tuple[InputFile, ...] = ()
 
 
 def run_target(setting: Setting, work: Work) -> Iterator[Answer | Skipped | Finished]:
@@ -189,7 +197,7 @@ class TargetRun:
         log = self.fits.log_of(stage) if is_fit else self.setting.scratch / "function.log"
         with captured(log):
             try:
-                outcome = self._fit(stage, order) if is_fit else self._function(stage, order)
+                outcome = self._fit(stage, order) if is_fit else self._step(stage, order)
             except KeyboardInterrupt:
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a module or a function may raise anything
@@ -205,17 +213,41 @@ class TargetRun:
     def _fit(self, stage: StagePlan, order: TaskOrder) -> Outcome:
         return self.fits.outcome(stage, order)
 
-    def _function(self, stage: StagePlan, order: TaskOrder) -> Outcome:
-        sections = stage_sections(self.setting.plan, stage, self.target, recipe=order.recipe)
-        upstream = {need: self._row(need) for need in stage.needs}
-        begun, cpu = time.perf_counter(), time.process_time()
-        with limited_memory(stage.memory_limit * order.budget):
-            row = call_function(sections, self.target, upstream)
-        seconds, spent = time.perf_counter() - begun, time.process_time() - cpu
-        found = Outcome(row.values, row.columns, seconds=seconds, cpu_seconds=spent)
-        found.remarks = str(row.values.pop("remarks", ""))
-        found.verdict = str(row.values.pop("verdict", "ok"))
-        return found
+    def _step(self, stage: StagePlan, order: TaskOrder) -> Outcome:
+        """Run a function or a command; what it leaves in scratch goes."""
+        plan = self.setting.plan
+        watched = plan.isolation != "none"
+        step = Step(
+            stage=stage,
+            sections=stage_sections(plan, stage, self.target, recipe=order.recipe),
+            target=self.target,
+            row_of=self._row,
+            production=self.setting.production,
+            folder=self.setting.scratch / f"t{self.work.target_id}.{stage.name}",
+            tables={name: place for name, place in self.work.upstream.items() if place.startswith(f"{TABLES}/")},
+            seed=target_seed(plan, stage.name, self.target, order.recipe),
+            time_limit=math.inf if watched else stage.time_limit * order.budget,
+            own_group=not watched,
+        )
+        begun, cpu = time.perf_counter(), _cpu_seconds()
+        try:
+            if stage.kind == "command":
+                result, products = run_command(step)
+            else:
+                with limited_memory(stage.memory_limit * order.budget):
+                    result, products = run_function(step)
+        finally:
+            shutil.rmtree(step.folder, ignore_errors=True)
+        return Outcome(
+            result.row.values,
+            result.row.columns,
+            flags=result.flags,
+            remarks=result.remarks,
+            verdict=result.verdict,
+            seconds=time.perf_counter() - begun,
+            cpu_seconds=_cpu_seconds() - cpu,
+            products=products,
+        )
 
     def _row(self, stage: str) -> Mapping[str, Any]:
         """Return the columns of a stage that is needed: of this run, with the order, or from its samples."""
@@ -271,6 +303,7 @@ class TargetRun:
             key=key,
             started=started,
             samples=found.samples,
+            products=found.products,
             files=files,
             log=log,
             host=_HOST,
@@ -308,6 +341,12 @@ class TargetRun:
     @cached_property
     def _version(self) -> str:
         return package_version()
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of this process and of the commands that it has run."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _of_stage(stage: str, message: str) -> str:

@@ -12,28 +12,25 @@ that this one needs, by stage. A value is a number, a text, yes or no, None, a s
 
 from __future__ import annotations
 
-import functools
-import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import ConfigError
 from orchestrator.production.columns import COMMON_COLUMNS
+from orchestrator.production.function_code import load_function
 from orchestrator.production.records import Target
 from orchestrator.production.work.record_text import plain_number
 from orchestrator.production.work.row import Row
 
-__all__ = ["Value", "call_function", "load_function"]
+__all__ = ["Value", "call_function", "load_function", "row_of_mapping"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMON = frozenset(column.name for column in COMMON_COLUMNS)
 _OWN_WORD = frozenset({"remarks", "verdict"})
 """Columns that every result has and that a function may set."""
 _KINDS: Mapping[type, str] = {bool: "bool", int: "int", float: "float", str: "text"}
-
-Function = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -54,33 +51,6 @@ class Value:
     description: str = ""
     group: str = ""
     kind: str = ""
-
-
-@functools.cache
-def load_function(call: str) -> Function:
-    """Import the function of a stage.
-
-    Parameters
-    ----------
-    call : str
-        ``package.module:name``.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
-    module_name, _, name = call.partition(":")
-    try:
-        found = functools.reduce(getattr, name.split("."), importlib.import_module(module_name))
-    except (ImportError, AttributeError, ValueError) as error:
-        msg = f"the function {call!r} cannot be imported: {error}; expected package.module:name"
-        raise ConfigError(msg) from error
-    if not callable(found):
-        msg = f"{call!r} is {found!r}, not a function"
-        raise ConfigError(msg)
-    function: Function = found
-    return function
 
 
 def call_function(
@@ -107,9 +77,20 @@ def call_function(
     if not isinstance(found, Mapping):
         msg = f"{own['call']} returned {type(found).__name__}, expected a mapping of columns to values"
         raise ConfigError(msg)
+    return row_of_mapping(found, str(own["call"]))
+
+
+def row_of_mapping(found: Mapping[str, Any], call: str) -> Row:
+    """Return columns and values as a row.
+
+    Raises
+    ------
+    ConfigError
+        If a name or a value cannot be that of a column.
+    """
     row = Row()
     for name, value in found.items():
-        _add(row, str(name), value, str(own["call"]))
+        _add(row, str(name), value, call)
     return row
 
 

@@ -18,8 +18,9 @@ def record_to(record: TaskRecord) -> dict[str, Any]:
         name: value for name, value in vars(record).items() if name in _ALWAYS or value not in ("", 0, 0.0, (), {})
     }
     found["columns"] = {name: plain_number(value) for name, value in record.columns.items()}
-    if record.files:
-        found["files"] = [[file.path, file.size, file.mtime_ns, file.checksum] for file in record.files]
+    for name in ("files", "products"):
+        if found.get(name):
+            found[name] = [[file.path, file.size, file.mtime_ns, file.checksum] for file in found[name]]
     return found
 
 
@@ -28,8 +29,8 @@ _ALWAYS = frozenset(("target_id", "stage", "attempt", "recipe", "outcome"))
 
 def record_from(entries: Mapping[str, Any]) -> TaskRecord:
     """Return the record of `record_to`."""
-    files = tuple(InputFile(*file) for file in entries.get("files", ()))
-    return TaskRecord(**{**entries, "files": files})
+    files = {name: tuple(InputFile(*file) for file in entries.get(name, ())) for name in ("files", "products")}
+    return TaskRecord(**{**entries, **files})
 
 
 def column_to(column: Column) -> list[str]:

@@ -132,7 +132,7 @@ def _scan(text: str, source: str) -> tuple[dict[tuple[str, str], int], list[str]
 
 @contextlib.contextmanager
 def passing_files() -> Iterator[None]:
-    """Within this context files need not survive a power cut: to make each last would take longer than a quick fit."""
+    """Within this context files need not survive a power cut: making each last takes longer than a quick fit."""
     token = _passing.set(True)
     try:
         yield

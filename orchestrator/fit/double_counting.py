@@ -37,6 +37,6 @@ def counted_twice(name: str, receiving: Stage, giving: Stage) -> str:
         return ""
     return (
         f"the prior of {name} comes from stage {giving.name!r}, which has read the same data ({', '.join(shared)}): "
-        "they count twice, and the posterior of this parameter is too narrow, by up to a factor of the root of 2. Use "
-        "'start' or 'fix', or give the stages different data"
+        "they count twice, and the posterior of this parameter is too narrow, by up to a factor of the root of 2. "
+        "Use 'start' or 'fix', or give the stages different data"
     )

@@ -5,7 +5,8 @@ of the job that we run in) with a *manager* per node and its worker processes. W
 against something that Parsl does by itself:
 
 ==========================================  =====================================================================
-`_Workers.scale_in`                         auto-scaling of zero blocks cancels every idle and every pending block
+`_Workers.scale_in`                         auto-scaling of zero blocks cancels every idle and every pending block; a
+                                            block whose workers have not reported yet counts as idle for ever
 `tethered` interchange                      a killed driver leaves interchange and workers at work on the queue
 `reap`                                      a manager that starts while the driver dies hangs until its wall time
 `ParslPool.fault`                           after a killed interchange, futures never finish
@@ -25,6 +26,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -72,6 +74,10 @@ class _Workers(HighThroughputExecutor):
 
     poll_seconds = 60.0
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._asked_for: dict[str, float] = {}
+
     @property
     def status_polling_interval(self) -> float:
         """Seconds between questions to Slurm."""
@@ -89,12 +95,23 @@ class _Workers(HighThroughputExecutor):
         self.outgoing_q.zmq_socket.setsockopt(zmq.LINGER, 0)
 
     def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
-        """Give blocks back: never those that are merely idle when none is asked for."""
+        """Give blocks back: none when none is asked for, and no idle one that is younger than the idle time."""
         if blocks <= 0:
             return []
         if not self.is_connected:  # the parent's way asks the interchange which blocks are idle
             return BlockProviderExecutor.scale_in(self, blocks)
-        return super().scale_in(blocks, max_idletime)
+        if max_idletime is None:
+            return super().scale_in(blocks)
+        oldest = time.monotonic() - max_idletime
+        young = {block: self._status.pop(block) for block in list(self._status) if self._asked_for[block] > oldest}
+        try:
+            return super().scale_in(blocks, max_idletime)
+        finally:
+            self._status.update(young)
+
+    def _launch_block(self, block_id: str) -> Any:
+        self._asked_for[block_id] = time.monotonic()
+        return super()._launch_block(block_id)
 
 
 def _asking(workers: _Workers, run: Callable[..., Any], message: Any, **_: Any) -> Any:

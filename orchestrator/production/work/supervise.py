@@ -259,7 +259,9 @@ class Supervisor:
             if self._channel.receive(_IMPORT_SECONDS) is None:
                 raise ChannelClosedError
         except ChannelClosedError as error:
-            code = self._process.poll()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LAST_WORDS_SECONDS)  # its socket closes before it has ended
+            code = self._process.returncode
             self._end()
             msg = f"the process for fits did not start (exit code {code}); its messages are in the log of the worker"
             raise ProductionError(msg) from error

@@ -53,6 +53,11 @@ def wait_nothing_left(run_file, cluster):
     wait_until(lambda: not cluster.queue(), 10, "no job left")
 
 
+def all_jobs(cluster):
+    """What Slurm knows of jobs that have ended too."""
+    return cluster.command("squeue", "--states=all", "--format", "%i %j %T %r begun %S ended %e")
+
+
 def interchanges(run_file):
     """The processes of a production that hand out its work."""
     return [
@@ -71,7 +76,7 @@ def test_a_cancelled_block_in_the_middle(tmp_path, cluster, undisturbed):
     cluster.command("scancel", min(cluster.queue()))
     assert process.wait(120) == 1
     assert final_table(run_file) == undisturbed
-    assert cluster.n_submitted() - submitted <= PILOTS["max_blocks"] + 1
+    assert cluster.n_submitted() - submitted <= PILOTS["max_blocks"] + 1, all_jobs(cluster)
     wait_nothing_left(run_file, cluster)
     # Nothing is left to do: the same command asks Slurm for nothing.
     submitted = cluster.n_submitted()

@@ -28,7 +28,7 @@ from orchestrator.errors import ConfigError, ProductionError
 from orchestrator.interop.catalogue_product import Samples, known_results, rows_of, write_samples
 from orchestrator.interop.catalogue_run import CatalogueRun, Order, Ranks
 from orchestrator.interop.catalogue_table import table_of_targets, write_results
-from orchestrator.production.file_options import map_files
+from orchestrator.production.file_options import file_use, map_files
 from orchestrator.production.pipeline_stages import absolute_text
 from orchestrator.production.yaml_text import parse_yaml, read_yaml
 
@@ -132,7 +132,14 @@ class CatalogueStage(PipelineStage):
     def _changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of the stages that were given another value, by their full name."""
         given = {name: value for name, value in options.items() if self._is_changed(name, value)}
-        return {self._full_name(name): _value(value) for name, value in given.items()}
+        return {self._full_name(name): self._with_file(name, _value(value)) for name, value in given.items()}
+
+    def _with_file(self, option: str, value: Any) -> Any:
+        """Return a file as an absolute path: relative to the current folder, as in ceci, or to that of the module."""
+        section, _, name = ".".join(option.split(".")[-2:]).partition(".")
+        use = file_use(section, name)
+        found = [absolute_text(value, use, folder) for folder in (Path.cwd(), Path(self.folder))]
+        return next((path for path in found if isinstance(path, str) and Path(path).exists()), found[0])
 
     def _full_name(self, option: str) -> str:
         """Return the name of an option with its stage, so that it is not that of an earlier one too."""

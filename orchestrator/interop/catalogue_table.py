@@ -58,8 +58,8 @@ def table_of_targets(path: Path, group: str, folder: Path) -> Path:
         msg = f"the table of targets {str(path)!r}: expected data sets of one length, found {sorted(lengths)}"
         raise ConfigError(msg)
     columns.setdefault(ROW, np.arange(lengths.pop()))
-    copy = folder / "targets.fits"
-    partial = folder / "targets.partial.fits"
+    ending = "fits" if all(_is_plain(values) for values in columns.values()) else "ecsv"  # FITS knows ASCII only
+    copy, partial = folder / f"targets.{ending}", folder / f"targets.partial.{ending}"
     Table(columns).write(partial, overwrite=True)
     os.replace(partial, copy)
     return copy
@@ -70,7 +70,11 @@ def _is_column(entry: Any) -> bool:
 
 
 def _plain(entry: h5py.Dataset) -> np.ndarray:
-    return np.array(entry.asstr()[:]) if h5py.check_string_dtype(entry.dtype) else np.asarray(entry[:])
+    return entry.asstr()[:].astype(str) if h5py.check_string_dtype(entry.dtype) else np.asarray(entry[:])
+
+
+def _is_plain(values: np.ndarray) -> bool:
+    return values.dtype.kind != "U" or all(text.isascii() for text in values)
 
 
 @dataclass

@@ -12,7 +12,9 @@ from pathlib import Path
 from orchestrator.errors import ConfigError
 from orchestrator.production.functions import declare
 from orchestrator.production.identity import input_paths
+from orchestrator.production.placeholders import columns_of
 from orchestrator.production.plan import Plan, plan_of
+from orchestrator.production.products import is_product
 from orchestrator.production.records import ALL_TARGETS, StagePlan, Target
 from orchestrator.production.run_file import RunFile
 from orchestrator.production.target_config import stage_sections
@@ -152,7 +154,9 @@ def _target_faults(plan: Plan, target: Target, *, inputs: bool) -> Iterator[tupl
     cores = [stage.n_cores for stage in fits]
     try:
         stages = build_stages(configs, cores, directory=plan.folder)
-        found = check_inputs(stages, look_at_spectrum, look_at_model) if inputs else []
+        # What another stage makes is not there yet.
+        ready = inputs and not any(map(is_product, columns_of([stage.sections for stage in fits])))
+        found = check_inputs(stages, look_at_spectrum, look_at_model) if ready else []
     except ConfigError as error:
         found = error.faults
     yield from _named(found, names)

@@ -97,7 +97,7 @@ def command_sections(
     declared, options = {}, {}
     for name, value in _mapping(command.get("options")).items():
         if isinstance(value, Mapping):
-            declared[str(name)] = dict(value)
+            declared[str(name)] = {key: entry for key, entry in value.items() if key != "default"}
             if "default" in value:
                 options[str(name)] = value["default"]
         else:
@@ -167,12 +167,11 @@ def _fill_in(
 def command_declaration(stage: StagePlan) -> Declaration:
     """Return what a command takes and gives."""
     parameters = []
-    for name in dict.fromkeys([*stage.declared, *stage.sections.get("options", {})]):
+    options = stage.sections.get("options", {})
+    for name in dict.fromkeys([*stage.declared, *options]):
         entry = stage.declared.get(name, {})
-        kind = _TYPES.get(str(entry.get("type", "")), Any if name not in stage.declared else str)
-        if "default" in entry and entry["default"] is None:
-            kind = kind | None
-        default = entry.get("default", REQUIRED)
+        kind = _TYPES[str(entry["type"])] | None if entry.get("type") in _TYPES else Any
+        default = options.get(name, REQUIRED)
         parameters.append(Parameter(name, "option", kind, default, str(entry.get("help", ""))))
     parameters += [Parameter(name, "input") for name in stage.sections.get("inputs", {})]
     parameters += [Parameter(name, "input") for name in stage.wires]

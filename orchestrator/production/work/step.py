@@ -114,7 +114,9 @@ class Step:
         if stage in self.tables:
             from astropy.table import Table
 
-            return Table.read(self.table_file(stage), hdu=1)
+            table = Table.read(self.table_file(stage), hdu=1)
+            table.convert_bytestring_to_unicode()
+            return table
         return self.row_of(stage)
 
     def _copied(self, name: str, path: Path) -> Path:

@@ -59,7 +59,7 @@ Masses = as_ceci({
     "runtime": {"sampler": "maxlike emcee"},
     "emcee": {"walkers": 16, "samples": 40, "nsteps": 20},
     "pipeline": {"modules": "SFHPhotometry", "extra_output": "extra/stellar_mass"},
-    "SFHPhotometry": {"inputPhotometry": "{photometry}", "SSPModel": "toy.npz", "SFHModel": "ExponentialSFH",
+    "SFHPhotometry": {"inputPhotometry": "{photometry}", "SSPModel": "MIUSCAT", "SFHModel": "ExponentialSFH",
                       "ExtinctionLaw": "ccm89", "redshift": "{redshift}"},
     "values": {"stars.sfh": {"logtau": "-0.5 0.6 1.5", "ism_metallicity_today": "0.015", "alpha_powerlaw": "0.5"},
                "dust.extinction": {"a_v": "0.3"}},
@@ -254,7 +254,8 @@ def test_a_termination_ends_all_ranks(folder):
 
 def test_masses_from_photometry(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    write_library(folder / "toy.npz")
+    (folder / "libraries").mkdir()
+    write_library(folder / "libraries" / "toy.npz")
     for band, centre in {"g": 4500.0, "v": 5000.0, "r": 5400.0}.items():
         np.savetxt(f"{band}.txt", [[centre - 200, 0.0], [centre, 1.0], [centre + 200, 0.0]])
     rows = ["name,photometry,redshift"]
@@ -266,7 +267,8 @@ def test_masses_from_photometry(folder, monkeypatch):
     (folder / "galaxies.csv").write_text("\n".join(rows) + "\n")
     (folder / "our_stages.py").write_text(PHOTOMETRY)
     (folder / "out").mkdir()
-    command = stage_command("Masses", "--targets=galaxies.csv", "--masses=out/masses.hdf5")
+    library = "--SFHPhotometry.SSPModel=libraries/toy.npz"
+    command = stage_command("Masses", "--targets=galaxies.csv", "--masses=out/masses.hdf5", library)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = table(folder, "masses")

@@ -226,14 +226,52 @@ def report(options: argparse.Namespace) -> str:
                 found = calibration_of(altered(records, change, RANGES))
                 controls.append(f"| {title} | {control} | {found.word} | {len(found.faults)} | {lowest(found)} |")
     text = "\n".join(markdown(*part) for part in parts)
+    staged_records = records_of("staged", options)
+    if staged_records:
+        text += "\n" + staging(staged_records)
     text += "\n| case | draws | verdict | faults | lowest p of ranks (Holm), of TARP |\n|---|---|---|---|---|\n"
     text += "\n".join(controls) + "\n"
+    return text + "\n" + degradation(distorted)
+
+
+def degradation(distorted: list[tuple[str, Any]]) -> str:
+    """Pull (mean, root mean square) and coverage of 68 % intervals where the data are not what the model knows."""
+    lines = []
     for title, result in distorted:
-        cells = " | ".join(f"{p.pull_mean:+.2f} / {p.pull_rms:.2f} / {100 * p.coverage[1].fraction:.0f}"
-                           for p in result.parameters)  # fmt: skip
-        names = " | ".join(f"`{p.name.split('--')[1]}`" for p in result.parameters)
-        text += f"\n| mocks | {names} |\n| {title}, {result.number} | {cells} |\n"
-    return text
+        if not lines:
+            names = [f"`{p.name.split('--')[1]}`" for p in result.parameters]
+            lines += ["| mocks | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        cells = [
+            f"{p.pull_mean:+.2f}, {p.pull_rms:.2f}; {100 * p.coverage[1].fraction:.0f}" for p in result.parameters
+        ]
+        lines.append(f"| {title}, {result.number} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def staging(stages: list[list[Any]]) -> str:
+    """What each rule of the handover does to the posteriors, beside the joint fit of the same mocks."""
+    from orchestrator.validation.calibration import calibration_of
+
+    joint = stages[-1]
+    names = joint[0].parameters
+    lines = [
+        "| stage | " + " | ".join(f"`{name.split('--')[1]}`" for name in names) + " |",
+        "|---|" + "---|" * len(names),
+    ]
+    for records in stages:
+        found = {parameter.name: parameter for parameter in calibration_of(records).parameters}
+        cells = []
+        for i, name in enumerate(names):
+            if name not in found:
+                cells.append("-")
+                continue
+            pairs = zip(records, joint, strict=True)
+            ratios = [one.width[one.parameters.index(name)] / other.width[i] for one, other in pairs
+                      if not one.failure and not other.failure]  # fmt: skip
+            shares = " / ".join(f"{100 * entry.fraction:.0f}" for entry in found[name].coverage[1:])
+            cells.append(f"{shares}; {np.median(ratios):.2f}")
+        lines.append(f"| {records[0].stage} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def lowest(result: Any) -> str:

@@ -36,6 +36,8 @@ LEVELS = (0.50, 0.68, 0.95)
 JUDGED_LEVELS = (0.68, 0.95)
 MOST_SD = 3.0
 """Binomial standard deviations that a coverage may be off."""
+LEAST_FOR_COVERAGE = 20
+"""With fewer mocks the standard deviation of a coverage says little: two of ten outside 95 % are no surprise."""
 LEAST_P = 0.01
 """A smaller p-value, after Holm's correction, rejects."""
 MOST_FAILED = 0.02
@@ -109,7 +111,8 @@ class ParameterCalibration:
         if self.rank_p_holm < LEAST_P:
             found.append(f"ranks of {self.name} are not uniform (p = {self.rank_p_holm:.2g} with Holm's correction)")
         for entry in self.coverage:
-            if entry.level in JUDGED_LEVELS and abs(entry.deviation) > MOST_SD:
+            judged = entry.level in JUDGED_LEVELS and entry.number >= LEAST_FOR_COVERAGE
+            if judged and abs(entry.deviation) > MOST_SD:
                 found.append(
                     f"{100 * entry.level:.0f} % intervals of {self.name} hold {100 * entry.fraction:.1f} % of the "
                     f"truths ({entry.deviation:+.1f} standard deviations)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import itertools
 import json
@@ -27,6 +28,7 @@ __all__ = ["RECORDS", "run_mocks"]
 
 RECORDS = "mocks.jsonl"
 IDENTITY = "validation.json"
+LOCK = "validation.lock"
 _AHEAD = 2
 """Mocks per process that are handed out at a time."""
 
@@ -58,12 +60,23 @@ def run_mocks(
     Raises
     ------
     ConfigError
-        If the folder holds the records of another configuration or seed.
+        If the folder holds the records of another configuration or seed, or another process adds to them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _check_identity(config, folder, seed)
-    records_file = folder / RECORDS
-    _cut_torn_line(records_file)
+    with _alone_in(folder):
+        _check_identity(config, folder, seed)
+        _cut_torn_line(folder / RECORDS)
+        return _all_mocks(config, folder / RECORDS, number, seed, processes, progress)
+
+
+def _all_mocks(
+    config: ValidationConfig,
+    records_file: Path,
+    number: int,
+    seed: int,
+    processes: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[MockRecord]:
     records = {index: record for index, record in read_records(records_file).items() if index < number}
     missing = [index for index in range(number) if index not in records]
     report = progress or (lambda _done, _number: None)
@@ -144,6 +157,18 @@ def _one(index: int, seed: int) -> MockRecord:
         return fit_mock(here["simulator"], here["stages"], here["needs"], seed, index, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second validation out of the folder; the lock ends with the process, whatever ends it."""
+    with (folder / LOCK).open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"another validation is adding mocks to {str(folder)!r}; wait for it, or give another --output"
+            raise ConfigError(msg) from error
+        yield
 
 
 def _check_identity(config: ValidationConfig, folder: Path, seed: int) -> None:

@@ -73,6 +73,14 @@ def test_few_mocks_are_no_proof():
     assert calibration_of(exact(40, 7)).word == "too few mocks"
 
 
+def test_a_handful_of_mocks_says_nothing_about_coverage():
+    records = exact(10, 8)
+    records[0] = replace(records[0], probability=(0.999, 0.5, 0.5))
+    records[1] = replace(records[1], probability=(0.001, 0.5, 0.5))
+    assert calibration_of(records).parameters[0].coverage[2].fraction <= 0.8
+    assert calibration_of(records).word == "too few mocks"
+
+
 def test_failures_count_as_truths_outside():
     records = exact(100, 5)
     before = calibration_of(records)

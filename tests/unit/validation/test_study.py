@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from gaussian_stages import gaussian_stage
 
 from orchestrator.errors import ConfigError
 from orchestrator.validation.records import read_records
-from orchestrator.validation.study import RECORDS, run_mocks
+from orchestrator.validation.study import LOCK, RECORDS, run_mocks
 from orchestrator.validation.validate import validate
 
 
@@ -43,6 +44,14 @@ def test_another_seed_or_pipeline_is_refused(gaussian, tmp_path):
     wider = gaussian_stage(GaussianTarget={"mean": [1.0, -2.0], "sigma": [0.6, 2.0]})
     with pytest.raises(ConfigError, match="changed: pipeline, truth"):
         run(gaussian(wider), tmp_path / "out", 1)
+
+
+def test_a_second_process_is_kept_out(gaussian, tmp_path):
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out" / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another validation is adding mocks"):
+            run(gaussian(), tmp_path / "out", 1)
 
 
 @pytest.mark.timeout(120)

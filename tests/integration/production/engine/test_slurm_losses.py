@@ -87,13 +87,13 @@ def test_blocks_scale_to_zero_and_back(production, cluster, pilot_site):
 
 def test_a_block_that_is_starting_is_not_taken_back(production, cluster, pilot_site):
     submitted = cluster.n_submitted()
-    slow_second = f"mkdir {production}/first || sleep 8"
+    slow_second = f"mkdir {production}/first || sleep 12"
     with open_executor(pilot_site(worker_init=slow_second), production=production) as executor:
-        assert finish(executor, chunks(production, 2, 0.1)) == {0: 0, 1: 1}
+        assert finish(executor, chunks(production, 2, 0.5)) == {0: 0, 1: 1}
         assert (production / "first").is_dir()
         # Fewer calls than slots for a while, before the workers of the second block have reported; then more again.
         assert finish(executor, chunks(production, 1, 3)) == {0: 0}
-        assert finish(executor, chunks(production, 6, 0.1)) == {n: n**2 for n in range(6)}
+        assert finish(executor, chunks(production, 8, 0.5)) == {n: n**2 for n in range(8)}
     assert cluster.n_submitted() - submitted == 2
 
 

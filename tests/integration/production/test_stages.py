@@ -25,7 +25,8 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-from orchestrator.production.stage_types import Column, Flag, Flagged, InputFile, Output, Result, Table, Target, Upstream
+from orchestrator.production.stage_types import Column, Flag, Flagged, InputFile, Output, Result
+from orchestrator.production.stage_types import Table, Target, Upstream
 
 @functools.cache
 def grid():
@@ -233,9 +234,8 @@ def test_the_story_and_the_reason_of_the_stage_over_all(survey):
     (why,) = survey.last.why(Selection(targets=("@all",)))
     assert [stage.verdict for stage in why.stages] == ["current"]
     (survey.folder / "b.txt").write_text("5.0")
-    assert {stage.stage: stage.verdict for why in survey.last.why(Selection(targets=("b",))) for stage in why.stages} == {
-        "measure": "stale", "copy": "stale", "offset": "stale"
-    }  # fmt: skip
+    (why,) = survey.last.why(Selection(targets=("b",)))
+    assert {stage.stage: stage.verdict for stage in why.stages} == dict.fromkeys(("measure", "copy", "offset"), "stale")
 
 
 def command_survey(folder: Path, words: list[str], **stage: object) -> Survey:

@@ -235,7 +235,8 @@ def test_the_story_and_the_reason_of_the_stage_over_all(survey):
     assert [stage.verdict for stage in why.stages] == ["current"]
     (survey.folder / "b.txt").write_text("5.0")
     (why,) = survey.last.why(Selection(targets=("b",)))
-    assert {stage.stage: stage.verdict for stage in why.stages} == dict.fromkeys(("measure", "copy", "offset"), "stale")
+    verdicts = {stage.stage: stage.verdict for stage in why.stages}
+    assert verdicts == dict.fromkeys(("measure", "copy", "offset"), "stale")
 
 
 def command_survey(folder: Path, words: list[str], **stage: object) -> Survey:

@@ -72,6 +72,11 @@ def test_a_stage_that_turns_into_one_over_all_has_one_task(survey: Ledger):
     assert states(survey, "mean") == ["waiting"]
 
 
+def test_a_limit_counts_targets_and_not_all_of_them_together(survey: Ledger):
+    assert {task.target for task in survey.tasks(Selection(limit=2))} == {"NGC1", "NGC2"}
+    assert {task.target for task in survey.tasks(Selection(("@all",), limit=2))} == {"@all"}
+
+
 def test_no_target_has_its_name(survey: Ledger):
     with pytest.raises(ProductionError, match="stands for all of them"):
         survey.add_targets([Target("@all")])

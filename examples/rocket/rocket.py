@@ -5,35 +5,34 @@ from typing import Annotated
 
 import numpy as np
 
+from orchestrator.observation.read_spectrum import read_spectrum
 from orchestrator.production.stage_types import Column, Flag, Flagged, InputFile, Table, Target
 
 
 @dataclass(frozen=True)
 class Rocket:
     snr: Annotated[float, Column("", "median signal-to-noise per pixel")]
-    slope: Annotated[float, Column("1/um", "slope of ln flux with wavelength")]
+    d4000: Annotated[float, Column("", "narrow 4000 A break")]
     low_snr: Annotated[bool, Flag("signal-to-noise below the limit")] = False
 
 
 @dataclass(frozen=True)
 class Summary:
-    n_targets: Annotated[int, Column("", "spectra with enough signal")]
-    median_slope: Annotated[float, Column("1/um", "median slope of these")]
+    n_good: Annotated[int, Column("", "spectra without a flag")]
+    median_d4000: Annotated[float, Column("", "median break of these")]
 
 
 def rocket(target: Target, *, spectrum: InputFile, least_snr: float = 3.0) -> Rocket | Flagged[Rocket]:
-    """Measure the slope of a spectrum."""
-    wavelength, flux, error = np.loadtxt(spectrum, unpack=True)[:3]
-    good = (flux > 0) & (error > 0)
-    if good.sum() < 10:
-        return Flagged(None, ("bad_input",), f"{good.sum()} good pixels")
-    snr = float(np.median(flux[good] / error[good]))
-    slope = np.polyfit(wavelength[good] / 1e4, np.log(flux[good]), 1)[0]
-    result = Rocket(snr, float(slope))
+    """Measure the break at 4000 A."""
+    data = read_spectrum(spectrum, row=target["row"], redshift=target["redshift"])
+    wavelength = data.wavelength / (1 + target["redshift"])
+    snr = float(np.median((data.flux / data.uncertainty)[data.good_pixels]))
+    blue, red = (data.good_pixels & (wavelength > low) & (wavelength < low + 100) for low in (3850, 4000))
+    result = Rocket(snr, float(data.flux[red].mean() / data.flux[blue].mean()))
     return result if snr >= least_snr else Flagged(result, ("low_snr",), f"signal-to-noise {snr:.1f}")
 
 
 def summary(*, rocket: Table) -> Summary:
-    """Summarise the slopes."""
+    """Summarise the breaks."""
     good = rocket[~rocket["low_snr"] & (rocket["flags"] == 0)]
-    return Summary(len(good), float(np.median(good["slope"])))
+    return Summary(len(good), float(np.median(good["d4000"])))

@@ -51,7 +51,8 @@ def run_ceci_run(
     typer.Exit
         With 1 if something has failed.
     """
-    from orchestrator.interop.lbg_driver import plan_lbg_run, run_lbg
+    from orchestrator.interop.lbg_driver import run_lbg
+    from orchestrator.interop.lbg_plan import plan_lbg_run
 
     run = _read(place, settings, site, parts)
     if dry_run:

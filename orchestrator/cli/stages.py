@@ -86,7 +86,7 @@ def _has_files(words: list[str], stage: object) -> bool:
 
 
 def _use_current_folder() -> None:
-    from orchestrator.production.functions import use_python_path
+    from orchestrator.production.function_code import use_python_path
 
     use_python_path([os.getcwd()])
 

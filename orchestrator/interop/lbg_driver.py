@@ -9,9 +9,6 @@ import contextlib
 import logging
 import os
 import select
-import shlex
-import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +20,11 @@ import yaml
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ConfigError, ProductionError
 from orchestrator.fit.process import terminated_as_exit
-from orchestrator.interop.lbg_run import CeciStage, LbgRun, missing_files
-from orchestrator.interop.run_record import RunRecord, StageRecord, hold_folder, read_record, write_record
-from orchestrator.interop.stage_identity import Checksums, parts_of, reasons_to_run
+from orchestrator.interop.ceci_wiring import CeciStage, missing_files
+from orchestrator.interop.lbg_plan import reasons_now, script_command
+from orchestrator.interop.lbg_run import LbgRun
+from orchestrator.interop.run_record import StageRecord, hold_folder, read_record, write_record
+from orchestrator.interop.stage_identity import Checksums, parts_of
 from orchestrator.interop.stage_process import (
     StageProcess,
     config_file,
@@ -35,48 +34,13 @@ from orchestrator.interop.stage_process import (
     stage_command,
 )
 
-__all__ = ["LbgOutcome", "LbgPlan", "PlannedStage", "plan_lbg_run", "run_lbg"]
+__all__ = ["LbgOutcome", "run_lbg"]
 
 logger = logging.getLogger(__name__)
 
 _LOG_LINES = 15
 
 Watch = Callable[[str, StageRecord], None]
-
-
-@dataclass(frozen=True)
-class PlannedStage:
-    """What would be done with a stage.
-
-    Attributes
-    ----------
-    name : str
-    reasons : tuple of str
-        Why it would run; none if its result is current.
-    command : str
-        For a shell.
-    """
-
-    name: str
-    reasons: tuple[str, ...]
-    command: str
-
-
-@dataclass(frozen=True)
-class LbgPlan:
-    """What a run would do.
-
-    Attributes
-    ----------
-    stages : tuple of PlannedStage
-        In order.
-    pre_script, post_script : str
-        For a shell; empty if there is none.
-    """
-
-    stages: tuple[PlannedStage, ...]
-    pre_script: str = ""
-    post_script: str = ""
 
 
 @dataclass
@@ -103,32 +67,6 @@ class LbgOutcome:
         return 0 if good and not self.failed_script else 1
 
 
-def plan_lbg_run(run: LbgRun) -> LbgPlan:
-    """Return what a run would do, and do nothing.
-
-    Raises
-    ------
-    ProductionError
-        If the record of the folder cannot be read.
-    """
-    record = read_record(run.output_dir)
-    checksums = Checksums(record.files)
-    mpi = mpi_words(run, look=False)
-    planned: dict[str, PlannedStage] = {}
-    parts = {name: one.parts for name, one in record.stages.items()}
-    for stage in run.stages:
-        if stage.name not in run.chosen:
-            continue
-        own = parts_of(stage, run.root, checksums, parts)
-        before = [f"stage {need} runs before it" for need in stage.needs if need in planned and planned[need].reasons]
-        reasons = _reasons(run, stage, record, own, checksums)
-        parts[stage.name] = own
-        command = shell_text(stage_command(run, stage, mpi), environment_of(run, stage), run.root)
-        planned[stage.name] = PlannedStage(stage.name, tuple([*before, *reasons]), command)
-    scripts = [shlex.join(_script(run, text)) if text else "" for text in (run.pre_script, run.post_script)]
-    return LbgPlan(tuple(planned.values()), *scripts)
-
-
 def run_lbg(run: LbgRun, watch: Watch | None = None) -> LbgOutcome:
     """Run the chosen stages that are not current, with the scripts before and after them.
 
@@ -148,14 +86,6 @@ def run_lbg(run: LbgRun, watch: Watch | None = None) -> LbgOutcome:
     with hold_folder(run.output_dir) as lock, terminated_as_exit():
         driver = _Driver(run, lock, watch or (lambda _name, _record: None))
         return driver.run()
-
-
-def _reasons(
-    run: LbgRun, stage: CeciStage, record: RunRecord, parts: Mapping[str, Any], checksums: Checksums
-) -> list[str]:
-    if run.resume == "restart":
-        return ["resume: false"]
-    return reasons_to_run(stage, record.stages.get(stage.name), parts, checksums)
 
 
 class _Driver:
@@ -230,7 +160,7 @@ class _Driver:
                     self._block(stage, failed[0])
                 elif all(state in ("done", "current") for state in states):
                     parts = parts_of(stage, self.run_file.root, self.checksums, self.parts)
-                    reasons = _reasons(self.run_file, stage, self.record, parts, self.checksums)
+                    reasons = reasons_now(self.run_file, stage, self.record, parts, self.checksums)
                     if reasons:
                         logger.info("%s: %s", stage.name, "; ".join(reasons))
                         self.ready[stage.name] = parts
@@ -345,7 +275,7 @@ class _Driver:
         run = self.run_file
         log = run.log_dir / f"{name}.out"
         variables = {"ORCHESTRATOR_OUTPUT_DIR": str(run.output_dir), "ORCHESTRATOR_RUN_FILE": str(run.source)}
-        process = StageProcess(name, _script(run, text), variables, run.root, log, self.lock)
+        process = StageProcess(name, script_command(run, text), variables, run.root, log, self.lock)
         descriptor = os.pidfd_open(process.pid)
         self.processes[descriptor] = process
         select.select([descriptor], [], [])
@@ -355,19 +285,6 @@ class _Driver:
             ending = f"ended with exit code {code}; end of {log}:\n{_end_of(str(log))}"
             self.outcome.failed_script = f"{name} {text!r} {ending}"
         return code == 0
-
-
-def _script(run: LbgRun, text: str) -> list[str]:
-    """Return the command of a script: its words, the file absolute, and the run file, which ceci gave it too."""
-    words = shlex.split(text)
-    file = run.root / words[0]
-    if not file.is_file() and (run.source.parent / words[0]).is_file():
-        file = run.source.parent / words[0]
-    if file.is_file():
-        words[0] = str(file)
-        if not os.access(file, os.X_OK):
-            words.insert(0, sys.executable if file.suffix == ".py" else shutil.which("bash") or "sh")
-    return [*words, str(run.source)]
 
 
 def _end_of(log: str) -> str:

@@ -18,7 +18,7 @@ from orchestrator.errors import ConfigError, nearest_known
 from orchestrator.interop.lbg_model import RunModel
 from orchestrator.production.yaml_text import parse_yaml
 
-__all__ = ["RunContent", "folder_and_stages", "read_content"]
+__all__ = ["RunContent", "absolute", "folder_and_stages", "read_content"]
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -82,6 +82,11 @@ def read_content(path: str | Path, settings: Sequence[str] = (), site: str | Non
     _add_site(content, site)
     _add_settings(content, settings)
     return content
+
+
+def absolute(root: Path, file: str) -> Path:
+    """Return a file of a run as an absolute path."""
+    return Path(os.path.abspath(root / os.path.expanduser(file)))
 
 
 def folder_and_stages(path: str | Path) -> tuple[Path, list[str]]:

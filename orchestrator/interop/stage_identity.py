@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.interop.ceci_classes import source_files
-from orchestrator.interop.lbg_run import CeciStage
+from orchestrator.interop.ceci_wiring import CeciStage
 from orchestrator.interop.run_record import StageRecord
 from orchestrator.production.canonical import canonical_text, digest
 

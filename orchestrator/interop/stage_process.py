@@ -20,7 +20,8 @@ from orchestrator.fit.mpi import (
     without_scheduler,
 )
 from orchestrator.interop.ceci_classes import command_of
-from orchestrator.interop.lbg_run import CeciStage, LbgRun
+from orchestrator.interop.ceci_wiring import CeciStage
+from orchestrator.interop.lbg_run import LbgRun
 
 __all__ = ["StageProcess", "config_file", "environment_of", "mpi_words", "shell_text", "stage_command"]
 

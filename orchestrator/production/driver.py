@@ -205,7 +205,7 @@ class _Loop:
         self._commit()
 
     def _window(self) -> int:
-        return 2 * self.n_slots
+        return self.setting.site.window or 2 * self.n_slots
 
     def _should_stop(self) -> bool:
         return bool(self.stopping.reason)

@@ -13,8 +13,9 @@ from typing import Any
 
 from orchestrator.errors import ConfigError
 
-__all__ = ["forget_functions", "load_function", "source_checksum", "source_of"]
+__all__ = ["forget_functions", "load_function", "source_checksum", "source_of", "use_python_path"]
 
+_added: list[str] = []
 _imported: dict[str, str] = {}
 """Module to the checksum of its source when a function was first taken from it."""
 
@@ -106,3 +107,17 @@ def forget_functions() -> None:
     """Let the next use of every function look at its source again."""
     load_function.cache_clear()
     importlib.invalidate_caches()
+
+
+def use_python_path(folders: Sequence[str]) -> None:
+    """Let this process import functions from folders; what it can import already comes first.
+
+    Folders of another production, that were added before, make room.
+    """
+    for folder in _added:
+        if folder not in folders and folder in sys.path:
+            sys.path.remove(folder)
+    new = [folder for folder in folders if folder not in sys.path]
+    sys.path.extend(new)
+    _added[:] = [folder for folder in {*_added, *new} if folder in folders]
+    forget_functions()

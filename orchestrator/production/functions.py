@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.production.command_declaration import command_declaration
 from orchestrator.production.declaration import Declaration, declaration_of
-from orchestrator.production.function_code import forget_functions, load_function, source_checksum
+from orchestrator.production.function_code import load_function, source_checksum, use_python_path
 from orchestrator.production.records import StagePlan
 
-__all__ = ["Functions", "declare", "use_python_path"]
-
-_added: list[str] = []
-
-
-def use_python_path(folders: Sequence[str]) -> None:
-    """Let this process import functions from folders; what it can import already comes first.
-
-    Folders of another production, that were added before, make room.
-    """
-    for folder in _added:
-        if folder not in folders and folder in sys.path:
-            sys.path.remove(folder)
-    new = [folder for folder in folders if folder not in sys.path]
-    sys.path.extend(new)
-    _added[:] = [folder for folder in {*_added, *new} if folder in folders]
-    forget_functions()
-
+__all__ = ["Functions", "declare"]
 
 def declare(stage: StagePlan) -> Declaration | None:
     """Return what a stage declares; None for a fit.

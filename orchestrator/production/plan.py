@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import ProductionError
 from orchestrator.production.canonical import canonical_text, digest
 from orchestrator.production.file_options import map_files, portable_path
-from orchestrator.production.functions import use_python_path
+from orchestrator.production.function_code import use_python_path
 from orchestrator.production.records import StagePlan
 
 if TYPE_CHECKING:

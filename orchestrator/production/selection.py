@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from orchestrator.errors import ConfigError, nearest_known
 from orchestrator.production.ledger.schema import COLUMN_TYPES, result_table, target, task
+from orchestrator.production.ledger.states import ALL_NUMBER
 from orchestrator.production.records import State
 from orchestrator.production.sql_expression import compile_expression
 
@@ -112,6 +113,8 @@ def target_condition(
         source = columns.joined(target)
     chosen = sa.select(target.c.target_id).select_from(source).where(*conditions)
     if selection.limit is not None:
+        if not selection.targets:
+            chosen = chosen.where(target.c.target_id != ALL_NUMBER)
         if selection.stages or selection.states:
             chosen = chosen.where(_has_task(selection, known))
         chosen = chosen.order_by(target.c.target_id).limit(selection.limit)

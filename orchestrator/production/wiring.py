@@ -310,14 +310,21 @@ def _rewritten(value: Any, scope: Scope, names: _Names, uses: set[str]) -> Any:
 def _needs(
     draft: Draft, joined: _Joined, names: _Names, every: Mapping[str, _Joined], faults: list[str]
 ) -> tuple[str, ...]:
-    """Return what a stage needs: what it names, what it says, or, for a fit, all earlier fits."""
+    """Return what a stage needs: what it names and what it says.
+
+    One that says nothing needs all earlier ones: a function that declares nothing takes their rows, a fit their best
+    fits and not what functions with declarations or commands make, unless it names it.
+    """
     name, place = draft.stage.name, f"stage {draft.stage.name!r}"
     order = list(names.stages)
     earlier = order[: order.index(name)]
     found = dict.fromkeys(joined.uses - {name})
     if draft.needs is None and not joined.infers:
+        is_fit = draft.stage.kind == "fit"
         found |= dict.fromkeys(
-            before for before in earlier if not every[before].infers and every[before].stage.over == "target"
+            before
+            for before in earlier
+            if every[before].stage.over == "target" and not (is_fit and every[before].infers)
         )
     for need in draft.needs or ():
         full = names.stage(need, draft.scope)

@@ -1,7 +1,6 @@
 """Stages of ceci that take no time, runs of them, and the commands that run them.
 
-The stages wait, fail or leave processes behind when an option says so; the folder of a test has a copy of this file
-under another name, so that its code can be changed.
+The stages wait, fail or leave processes behind when an option says so.
 """
 
 from __future__ import annotations
@@ -72,17 +71,21 @@ class Join(Toy):
     config_options = dict(BEHAVIOUR)
 
 
-def write_run(folder, **entries):
-    """Write a run of the four stages, in a folder whose name has a blank; return the run file."""
+def write_run(folder, *, copy=False, **entries):
+    """Write a run of the four stages, in a folder whose name has a blank; return the run file.
+
+    With `copy`, the stages are those of a copy of this file, ``my_toys``, whose code can be changed.
+    """
     folder = folder / "a run"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "my_toys.py").write_text(Path(__file__).read_text())
+    if copy:
+        (folder / "my_toys.py").write_text(Path(__file__).read_text())
     (folder / "raw.txt").write_text("raw\n")
     options = {"global": {"word": "first"}, "Right": {"needed": 1}}
     (folder / "config.yaml").write_text(yaml.safe_dump(options))
     content = {
-        "modules": "my_toys",
-        "python_paths": ["."],
+        "modules": "my_toys" if copy else "ceci_toys",
+        "python_paths": ["." if copy else str(Path(__file__).parent)],
         "site": {"name": "local", "max_threads": 2},
         "stages": [{"name": name} for name in ("Join", "Right", "Left", "Begin")],
         "inputs": {"raw": "raw.txt"},
@@ -112,7 +115,20 @@ def start(run_file, *words):
         )
 
 
-def run(run_file, *words, timeout=100):
+def run(run_file, *words, begin=(), end=(), only=()):
+    """Run a file in this process; return the exit code and the state of each stage."""
+    from orchestrator.interop.lbg_driver import run_lbg
+    from orchestrator.interop.lbg_run import read_lbg_run
+
+    os.environ[MARK] = str(run_file.parent)  # for the processes of the stages; it does not mark this one
+    try:
+        outcome = run_lbg(read_lbg_run(run_file, words, begin=begin, end=end, only=only))
+    finally:
+        del os.environ[MARK]
+    return outcome.exit_code, outcome.states
+
+
+def run_command(run_file, *words, timeout=100):
     """Run ``orchestrator run --json``; return the exit code and the state of each stage."""
     command = [sys.executable, "-m", "orchestrator.cli.main", "run", str(run_file), "--json", *words]
     done = subprocess.run(

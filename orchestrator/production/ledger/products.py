@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator.production.ledger.database import Database
+from orchestrator.production.ledger.reading import target_pages
 from orchestrator.production.ledger.schema import product, target, task
 from orchestrator.production.records import State
 
@@ -53,7 +55,7 @@ _CURRENT = (task.c.key == product.c.key) & (task.c.state == str(State.DONE))
 
 
 def _select() -> sa.Select[Any]:
-    names = ("stage", "key", "path", "size", "mtime_ns", "checksum", "run_id", "created")
+    names = ("target_id", "stage", "key", "path", "size", "mtime_ns", "checksum", "run_id", "created")
     own = (task.c.target_id == product.c.target_id) & (task.c.stage == product.c.stage)
     columns = [product.c[name] for name in names]
     return (
@@ -64,12 +66,19 @@ def _select() -> sa.Select[Any]:
 
 
 def _made(rows: Sequence[Any]) -> list[Product]:
-    return [Product(**{**row._mapping, "is_current": bool(row.is_current)}) for row in rows]
+    made = []
+    for row in rows:
+        values = {**row._mapping, "is_current": bool(row.is_current)}
+        del values["target_id"]
+        made.append(Product(**values))
+    return made
 
 
-def products_of(connection: sa.Connection) -> list[Product]:
-    """Return the files that the present results have published."""
-    return _made(connection.execute(_select().where(_CURRENT).order_by(product.c.target_id)).all())
+def products_of(database: Database) -> Iterator[Product]:
+    """Yield the files that the present results have published."""
+    statement = _select().where(_CURRENT).order_by(product.c.target_id)
+    for page in target_pages(database, statement, product.c.target_id):
+        yield from _made(page)
 
 
 def made_by(connection: sa.Connection, path: str, checksum: str) -> list[Product]:

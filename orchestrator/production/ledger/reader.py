@@ -155,7 +155,7 @@ class LedgerReader:
 
     def products(self) -> Iterator[Product]:
         """Yield the files that the present results have published."""
-        return iter(self.database.read(products_of))
+        return products_of(self.database)
 
     def made_by(self, path: str, checksum: str) -> list[Product]:
         """Return who has published a file: by its path relative to the production, or by its content."""

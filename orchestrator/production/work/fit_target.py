@@ -26,12 +26,10 @@ from orchestrator.production.records import ErrorClass, InputFile, StagePlan, Ta
 from orchestrator.production.target_config import prepare, stage_sections, target_seed
 from orchestrator.production.work.answers import Answer, Finished, Skipped
 from orchestrator.production.work.capture import captured, end_of_log
-from orchestrator.production.work.command_stage import run_command
 from orchestrator.production.work.failures import Failure, classify, shortened
 from orchestrator.production.work.input_files import InputFiles
 from orchestrator.production.work.limits import limited_memory, memory_in_use
 from orchestrator.production.work.step import Step
-from orchestrator.production.work.typed_function import run_function
 
 if TYPE_CHECKING:
     from orchestrator.production.work.target_fits import TargetFits
@@ -215,6 +213,9 @@ class TargetRun:
 
     def _step(self, stage: StagePlan, order: TaskOrder) -> Outcome:
         """Run a function or a command; what it leaves in scratch goes."""
+        from orchestrator.production.work.command_stage import run_command
+        from orchestrator.production.work.typed_function import run_function
+
         plan = self.setting.plan
         watched = plan.isolation != "none"
         step = Step(

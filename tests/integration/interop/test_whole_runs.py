@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import pytest
 import yaml
-from ceci_toys import orchestrator, run
+from ceci_toys import orchestrator, run_command
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -30,7 +30,7 @@ def test_the_example_in_the_form_of_lbg_pipelines(tmp_path, project_root):
         "post_script",
     ]
     names = ("SelectBright", "FitPositions", "Summary")
-    assert run(run_file) == (0, dict.fromkeys(names, "done"))
+    assert run_command(run_file) == (0, dict.fromkeys(names, "done"))
     results = folder / "results" / "fit_sample"
     summary = yaml.safe_load((results / "outputs" / "summary.yml").read_text())
     assert summary["n_fitted"] == 7
@@ -38,7 +38,7 @@ def test_the_example_in_the_form_of_lbg_pipelines(tmp_path, project_root):
     assert abs(summary["x_1_std"] - 0.3) < 0.1
     assert "n_fitted: 7" in (results / "logs" / "post_script.out").read_text()
     assert "Summary" in orchestrator("status", results / "outputs", cwd=tmp_path)
-    assert run(run_file) == (0, dict.fromkeys(names, "current"))
+    assert run_command(run_file) == (0, dict.fromkeys(names, "current"))
 
 
 def test_the_example_of_ceci_itself(tmp_path):
@@ -46,7 +46,8 @@ def test_the_example_of_ceci_itself(tmp_path):
     run_file = folder / "tests" / "test.yml"
     entries = yaml.safe_load(run_file.read_text())
     names = {stage["name"] for stage in entries["stages"]}
-    assert run(run_file) == (0, dict.fromkeys(names, "done"))
+    assert run_command(run_file, "stages.WLGCSelector.nprocess=2") == (0, dict.fromkeys(names, "done"))
+    assert "mpiexec -n 2" in (folder / "tests" / "logs" / "WLGCSelector.out").read_text()
     made = {path.name for path in (folder / "tests" / "outputs").glob("*.txt")}
     assert len(made) == len(names), "each stage makes one product"
 

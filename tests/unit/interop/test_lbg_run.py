@@ -11,8 +11,8 @@ from ceci_toys import Join
 
 from orchestrator.errors import ConfigError, ProductionError
 from orchestrator.interop.ceci_classes import command_of
-from orchestrator.interop.lbg_driver import plan_lbg_run
 from orchestrator.interop.lbg_files import find_root, read_content
+from orchestrator.interop.lbg_plan import plan_lbg_run
 from orchestrator.interop.lbg_run import read_lbg_run
 from orchestrator.interop.recognise import is_ceci_run
 from orchestrator.interop.run_record import (

@@ -67,7 +67,8 @@ def test_a_signature_says_everything():
     found = declaration_of(colours)
     assert found.description == "Measure colours."
     assert {each.name: each.use for each in found.parameters} == {
-        "aperture": "option", "band": "option", "image": "file", "history": "row", "mass": "column", "cutout": "output"
+        "aperture": "option", "band": "option", "image": "file", "history": "row", "mass": "column",
+        "cutout": "output",
     }  # fmt: skip
     assert found.columns == (
         ResultColumn("g_r", "float", "mag", "colour g - r"),

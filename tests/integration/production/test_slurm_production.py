@@ -159,12 +159,12 @@ def test_a_submitted_job_stops_on_a_signal_and_the_next_one_completes(tmp_path, 
 def test_a_job_stops_before_its_wall_time(tmp_path, cluster, undisturbed):
     # Slurm sends its signal 65 s before the end, and up to half a minute earlier.
     run_file = write_production(
-        tmp_path, site={"workers_per_node": 1, "walltime": "00:02:00", "stop_before_end": 5, **SHORT}
+        tmp_path, site={"workers_per_node": 1, "walltime": "00:03:00", "stop_before_end": 5, **SHORT}
     )
     begun = time.monotonic()
-    _, log = submit(run_file, seconds=2)
-    wait_until(lambda: not cluster.queue(), 110, f"the end of the job, see {log}")
-    assert time.monotonic() - begun < 90
+    _, log = submit(run_file, seconds=1.5)
+    wait_until(lambda: not cluster.queue(), 170, f"the end of the job, see {log}")
+    assert time.monotonic() - begun < 150
     assert "the signal SIGTERM" in log.read_text()
     check_stopped(run_file, log)
     check(run_file, undisturbed, 0, "site.executor=local")

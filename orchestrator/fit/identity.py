@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from orchestrator.config.priors import PriorsFile
 from orchestrator.config.values import ValuesFile
 from orchestrator.stage import Stage
 
-__all__ = ["changed_parts", "identity_parts", "identity_hash", "package_version"]
+__all__ = ["changed_parts", "identity_parts", "identity_hash", "package_version", "versions_of"]
 
 LENGTH_OPTIONS = frozenset({"samples", "nsteps", "maxiter"})
 """Options that make a chain longer and nothing else; a chain may be continued with other ones."""
+_VERSIONS_OF = ("numpy", "scipy", "cosmosis", "emcee", "mpi4py")
 _COSMETIC_PIPELINE = frozenset({"quiet", "debug", "timing", "values", "priors"})
 
 
@@ -26,6 +28,18 @@ _COSMETIC_PIPELINE = frozenset({"quiet", "debug", "timing", "values", "priors"})
 def package_version() -> str:
     """Return the version of this package."""
     return importlib.metadata.version("galaxy-orchestrator")
+
+
+@functools.cache
+def versions_of(names: tuple[str, ...] = _VERSIONS_OF) -> dict[str, str]:
+    """Return the versions of this package, of Python, and of those packages among `names` that are installed."""
+    versions = {"galaxy-orchestrator": package_version(), "python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def identity_parts(stage: Stage, values: ValuesFile, priors: PriorsFile) -> dict[str, Any]:

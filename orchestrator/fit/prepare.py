@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import json
 import logging
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from orchestrator.config.text_files import write_atomically
 from orchestrator.config.values import ValuesFile, write_values
 from orchestrator.errors import HandoverError, StageError
 from orchestrator.fit.handover_record import Handover
-from orchestrator.fit.identity import LENGTH_OPTIONS, identity_hash, identity_parts, package_version
+from orchestrator.fit.identity import LENGTH_OPTIONS, identity_hash, identity_parts, versions_of
 from orchestrator.stage import Stage
 
 __all__ = [
@@ -26,14 +23,12 @@ __all__ = [
     "plain_length",
     "prepare_stage",
     "recorded_config",
-    "versions_of",
     "write_inputs",
     "write_missing_values",
 ]
 
 logger = logging.getLogger(__name__)
 
-_VERSIONS_OF = ("numpy", "scipy", "cosmosis", "emcee", "mpi4py")
 
 
 @dataclass(frozen=True)
@@ -196,18 +191,6 @@ def _config(prepared: PreparedStage) -> dict[str, Any]:
         "length": plain_length(prepared),
         "versions": versions_of(),
     }
-
-
-@functools.cache
-def versions_of(names: tuple[str, ...] = _VERSIONS_OF) -> dict[str, str]:
-    """Return the versions of this package, of Python, and of those packages among `names` that are installed."""
-    versions = {"galaxy-orchestrator": package_version(), "python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def recorded_config(path: Path) -> dict[str, Any]:

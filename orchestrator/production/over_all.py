@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from orchestrator.production.columns import Column
 from orchestrator.production.export import publish_file, results_provenance
-from orchestrator.production.export_fits import write_fits
 from orchestrator.production.export_table import ExportTable
 from orchestrator.production.ledger.ledger import Ledger
 from orchestrator.production.ledger.reader import LedgerReader
@@ -78,6 +77,8 @@ def write_table(ledger: LedgerReader, folder: Path, stage: str, digest: str) -> 
     """
     place = folder / TABLES / f"{stage}-{digest[:16]}.fits"
     if not place.is_file():
+        from orchestrator.production.export_fits import write_fits
+
         place.parent.mkdir(exist_ok=True)
         passing = place.with_name(f".{place.name}.{os.getpid()}.fits")
         write_fits(_table(ledger, stage), passing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from orchestrator.fit.prepare import versions_of
+from orchestrator.fit.identity import versions_of
 
 __all__ = ["code_commit", "versions"]
 

@@ -18,8 +18,8 @@ from orchestrator.production.command_declaration import command_declaration, fie
 from orchestrator.production.declaration import REQUIRED, validated_options
 from orchestrator.production.records import ErrorClass
 from orchestrator.production.work.failures import StepError
-from orchestrator.production.work.fit_columns import Row
 from orchestrator.production.work.function_stage import row_of_mapping
+from orchestrator.production.work.row import Row
 from orchestrator.production.work.step import Step, StepResult, publish
 
 __all__ = ["command_words", "run_command"]

@@ -15,7 +15,7 @@ from orchestrator.errors import ConfigError, DataError
 from orchestrator.production.products import product_folder
 from orchestrator.production.records import InputFile, StagePlan, Target
 from orchestrator.production.work.failures import StepError
-from orchestrator.production.work.fit_columns import Row
+from orchestrator.production.work.row import Row
 
 __all__ = ["Step", "StepResult", "content_checksum", "publish"]
 

@@ -19,9 +19,9 @@ from orchestrator.production.declaration import (
 )
 from orchestrator.production.function_code import load_function
 from orchestrator.production.stage_types import Flagged
-from orchestrator.production.work.fit_columns import Row
 from orchestrator.production.work.function_stage import row_of_mapping
 from orchestrator.production.work.record_text import plain_number
+from orchestrator.production.work.row import Row
 from orchestrator.production.work.step import Step, StepResult, publish
 
 __all__ = ["run_function"]

@@ -55,8 +55,7 @@ types: setup-test  ## mypy
 	$(BIN)/mypy
 
 test: setup-test test-libraries lint types  ## ruff, mypy and every test but the slow ones
-	$(PYTEST) -n 2 --dist loadfile -m "not slow and not alone"
-	$(PYTEST) -m "alone and not slow"
+	$(PYTEST) -m "not slow"
 
 bench: setup-test libraries  ## speed of the likelihoods: one JSON line per case
 	$(BIN)/python benchmarks/bench_likelihood.py

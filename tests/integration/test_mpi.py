@@ -84,7 +84,6 @@ def test_metropolis_runs_one_chain_per_rank(make_config, tmp_path):
     assert result.chain.n_rows >= 100
 
 
-@pytest.mark.alone
 def test_processes_that_pay_gain_and_those_that_do_not_are_named(make_config, tmp_path, caplog):
     """The pool measures itself: 5 ms a point pay, microseconds do not."""
     settings = {"ensemble": {"walkers": 32, "samples": 12, "nsteps": 12, "convergence": "F"}}

@@ -104,7 +104,7 @@ def test_netcdf_is_inference_data(result, tmp_path):
     # our own figures, which are a hundred times as fast, against ArviZ's
     ess = arviz.ess(data, method="mean")
     np.testing.assert_allclose(
-        [float(ess[name]) for name in result.chain.names], state.effective_each, rtol=0.25
+        [float(ess[name]) for name in result.chain.names], state.effective_each, rtol=0.4
     )
     rhat = arviz.rhat(data, method="rank")
     np.testing.assert_allclose([float(rhat[name]) for name in result.chain.names], state.rhat, atol=1e-6)

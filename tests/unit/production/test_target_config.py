@@ -29,7 +29,7 @@ KINEMATICS = StagePlan(
 COLOURS = StagePlan(
     "colours", "function", {"function": {"call": "a.b:c"}, "options": {"band": "g", "z": "{redshift}"}}
 )
-PLAN = Plan("survey", (KINEMATICS, COLOURS), seed=3, table_folder="/data/tables", folder="/work/production")
+PLAN = Plan("survey", (KINEMATICS, COLOURS), seed=3, table_folder="/data/tables", folder="/survey/production")
 VALUES = {"spectrum": "spectra/a.fits", "redshift": 0.05, "low": 3700, "velocity": 12.345}
 TARGET = Target("NGC 1", VALUES)
 
@@ -48,7 +48,7 @@ def test_placeholders_keep_their_type_and_texts_are_formatted():
 def test_files_are_relative_to_the_table_or_to_the_production():
     module = sections_of()["KinDust"]
     assert module["inputSpectrum"] == "/data/tables/spectra/a.fits"
-    assert module["mask"] == "/work/production/masks/NGC 1.txt"
+    assert module["mask"] == "/survey/production/masks/NGC 1.txt"
     assert module["SSPModel"] == "MIUSCAT"
 
 

@@ -20,6 +20,8 @@ from ceci.file_types import TextFile
 BEHAVIOUR = {"wait": 0.0, "fail": False, "leave_child": False, "fail_on_rank": -1, "word": "plain"}
 MARK = "CECI_TOYS_RUN"
 """Variable that every process of a run has, so that none is overlooked."""
+LEFT_BEHIND = "import time; time.sleep(300)"
+"""Code of the child that a stage leaves behind in a session of its own."""
 
 
 class Toy(PipelineStage):
@@ -27,8 +29,7 @@ class Toy(PipelineStage):
 
     def run(self):
         if self.config["leave_child"]:
-            code = "import os, time; os.setsid(); time.sleep(300)"
-            subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+            subprocess.Popen([sys.executable, "-c", LEFT_BEHIND], start_new_session=True)
         if self.rank == self.config["fail_on_rank"]:
             msg = "this rank has failed"
             raise RuntimeError(msg)

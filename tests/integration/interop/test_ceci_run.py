@@ -7,7 +7,17 @@ import signal
 
 import psutil
 import pytest
-from ceci_toys import orchestrator, processes_of, product, run, run_command, start, wait_until, write_run
+from ceci_toys import (
+    LEFT_BEHIND,
+    orchestrator,
+    processes_of,
+    product,
+    run,
+    run_command,
+    start,
+    wait_until,
+    write_run,
+)
 
 from orchestrator.errors import ProductionError
 
@@ -108,7 +118,7 @@ def _n_sleeping(run_file):
     count = 0
     for process in processes_of(run_file):
         try:
-            count += "os.setsid(); time.sleep" in " ".join(process.cmdline())
+            count += LEFT_BEHIND in process.cmdline()
         except psutil.Error:
             continue
     return count

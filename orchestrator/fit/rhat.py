@@ -60,7 +60,8 @@ def rank_rhat(steps: FloatArray) -> FloatArray:
     thinned = steps[::stride]
     if len(thinned) < 4:
         return np.full(n_varied, np.nan)
-    thinned = thinned[len(thinned) % 2 :]
+    half = len(thinned) // 2
+    thinned = np.concatenate([thinned[:half], thinned[-half:]])  # of an odd number the middle is left out
     folded = np.abs(thinned - np.median(thinned, axis=(0, 1)))
     ranked = _normal_scores(np.concatenate([thinned, folded], axis=2))
     return np.maximum(*np.split(split_rhat(ranked), 2))

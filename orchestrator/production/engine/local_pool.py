@@ -72,10 +72,14 @@ class LocalPool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the pool; with `cancel_futures`, workers that are busy are ended."""
-        self._pool.shutdown(wait=False, cancel_futures=cancel_futures)
-        if cancel_futures and self._in_flight:
-            self._held.close()
-        self._pool.shutdown(wait=wait)
+        if cancel_futures:
+            for future in list(self._in_flight):
+                future.cancel()
+            if self._in_flight:
+                self._held.close()
+        # Once and waiting: a second call would not wait, and the pool's thread would close its pipe while Python,
+        # which ends, writes into it.
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
         self._held.close()
         self._lifeline.close()
 

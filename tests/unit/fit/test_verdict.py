@@ -52,9 +52,10 @@ def test_effective_samples_and_rhat_are_those_of_arviz(arviz):
     found = autocorrelation(steps).effective_samples
     expected = [float(arviz.ess(steps[:, :, i].T, method="mean")) for i in range(2)]
     np.testing.assert_allclose(found, expected, rtol=0.1)
-    steps = np.round(steps, 1)  # ties share their rank
-    expected = [float(arviz.rhat(steps[:, :, i].T, method="rank")) for i in range(2)]
-    np.testing.assert_allclose(rank_rhat(steps), expected, atol=1e-10)
+    for chosen in (steps, steps[1:]):  # of an odd number the middle one is left out
+        rounded = np.round(chosen, 1)  # ties share their rank
+        expected = [float(arviz.rhat(rounded[:, :, i].T, method="rank")) for i in range(2)]
+        np.testing.assert_allclose(rank_rhat(rounded), expected, atol=1e-10)
 
 
 def test_walkers_apart_reduce_the_effective_samples():

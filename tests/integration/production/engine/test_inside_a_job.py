@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def run_job(slurm: SlurmCluster, folder: Path, *words: str, step: bool) -> str:
     for number, word in enumerate(words):
         (folder / f"word{number}").write_text(word)
     arguments = " ".join(f'"$(cat word{number})"' for number in range(len(words)))
-    script.write_text(f"#!/bin/bash\n{'srun --ntasks=1 ' if step else ''}{sys.executable} -c {arguments}\n")
+    script.write_text(f"#!/bin/bash\n{'srun --ntasks=1 ' if step else ''}{shlex.quote(sys.executable)} -c {arguments}\n")
     slurm.command("sbatch", "--time=7", "--exclusive", f"--chdir={folder}", f"--output={log}", str(script))
     wait_until(lambda: not slurm.queue(), 40, "the end of the job")
     return log.read_text()

@@ -18,6 +18,9 @@ REQUIRE_SERVICES := $(if $(filter 0,$(shell id -u)),1,)
 PYTEST = ORCHESTRATOR_REQUIRE_LIBRARIES=1 ORCHESTRATOR_REQUIRE_SERVICES=$(REQUIRE_SERVICES) \
 	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/pytest
 
+# Many tests wait for real services or start processes of their own: more would only disturb each other.
+TEST_PROCESSES := 2
+
 # SSP libraries, fetched once into the user's data folder.
 EXAMPLE_LIBRARIES := MIUSCAT PopStar
 TEST_LIBRARIES := MIUSCAT PopStar MaStar M11-MILES M11-ELODIE M11-STELIB
@@ -55,7 +58,7 @@ types: setup-test  ## mypy
 	$(BIN)/mypy
 
 test: setup-test test-libraries lint types  ## ruff, mypy and every test but the slow ones
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" -n $(TEST_PROCESSES) --dist worksteal
 
 bench: setup-test libraries  ## speed of the likelihoods: one JSON line per case
 	$(BIN)/python benchmarks/bench_likelihood.py

@@ -43,7 +43,8 @@ def run_job(slurm: SlurmCluster, folder: Path, *words: str, step: bool) -> str:
     for number, word in enumerate(words):
         (folder / f"word{number}").write_text(word)
     arguments = " ".join(f'"$(cat word{number})"' for number in range(len(words)))
-    script.write_text(f"#!/bin/bash\n{'srun --ntasks=1 ' if step else ''}{shlex.quote(sys.executable)} -c {arguments}\n")
+    launcher = "srun --ntasks=1 " if step else ""
+    script.write_text(f"#!/bin/bash\n{launcher}{shlex.quote(sys.executable)} -c {arguments}\n")
     slurm.command("sbatch", "--time=7", "--exclusive", f"--chdir={folder}", f"--output={log}", str(script))
     wait_until(lambda: not slurm.queue(), 40, "the end of the job")
     return log.read_text()

@@ -113,7 +113,8 @@ def _directives(site: Site, name: str) -> list[str]:
         "partition": site.partition,
         "qos": site.qos,
         "constraint": None if site.constraint is None else shlex.quote(site.constraint),
-        "signal": f"B:TERM@{round(site.stop_before_end + _MARGIN)}",
+        # Slurm sends a signal that is due before the beginning at once
+        "signal": f"B:TERM@{round(min(site.stop_before_end + _MARGIN, site.walltime_seconds / 2))}",
         "open-mode": "append",
         "output": "slurm-%j.log",
     }

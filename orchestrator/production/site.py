@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -157,6 +157,16 @@ class Site(BaseModel):
             msg = "expected {ranks} where the number of processes stands"
             raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _leaves_time_for_fits(self) -> Self:
+        if self.executor in ("allocation", "slurm") and self.stop_before_end >= self.walltime_seconds:
+            msg = (
+                f"stop_before_end = {self.stop_before_end:g} s is not shorter than walltime = {self.walltime}: no "
+                "target would be begun; expected a longer walltime or a shorter stop_before_end"
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def walltime_seconds(self) -> float:

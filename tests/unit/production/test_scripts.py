@@ -85,6 +85,11 @@ def test_the_job_asks_for_what_the_site_says(production):
     assert "#SBATCH --partition" not in slurm.read_text()
 
 
+def test_the_signal_of_a_short_job_does_not_come_at_its_start(production):
+    slurm, _ = write_scripts(production, Site(walltime="00:02:30"))
+    assert "#SBATCH --signal=B:TERM@75\n" in slurm.read_text()
+
+
 def test_directives_stand_before_the_first_command(production):
     slurm, _ = write_scripts(production, Site(scheduler_options="#SBATCH --licenses=scratch\n"))
     lines = slurm.read_text().splitlines()

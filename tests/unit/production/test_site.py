@@ -50,6 +50,14 @@ def test_an_unknown_engine_is_refused():
         make_site(3)
 
 
+def test_a_wall_time_that_leaves_no_time_for_fits_is_refused():
+    short = {"executor": "slurm", "walltime": "00:02:00"}
+    with pytest.raises(ConfigError, match="no target would be begun"):
+        make_site(short)
+    assert make_site({**short, "stop_before_end": 30}).walltime_seconds == 120
+    assert make_site({**short, "executor": "local"}).walltime_seconds == 120
+
+
 def test_a_site_is_frozen():
     with pytest.raises(ValidationError):
         make_site({}).workers = 3

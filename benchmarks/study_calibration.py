@@ -84,6 +84,12 @@ def kinematics_stage() -> dict[str, Any]:
     return {**first, **KINEMATICS_STAGE}
 
 
+def free_templates() -> list[dict[str, Any]]:
+    """KinDust by itself, four moments, on data made of the template weights that describe the spectrum best."""
+    values = {"kinematics": KINEMATICS, "dust.extinction": {"a_v": 0.0}}
+    return [{**stage({"KinDust": {**KINDUST, "moments": 4}}, values), **KINEMATICS_STAGE}]
+
+
 def staged() -> list[dict[str, Any]]:
     """Kinematics, then the history with the kinematics handed over by each rule, and the history by itself."""
     module, after = {"FullSpectralFit": full()}, {"needs": ["kinematics"]}
@@ -113,6 +119,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "mass_fractions": lambda: [stage({"FullSpectralFit": full("FixedMassFracSFH")}, {**SIMPLE, "stars.sfh": TIMES})],
     "joint": lambda: [stage({"FullSpectralFit": full(), "SFHPhotometry": PHOTOMETRY}, SIMPLE)],
     "staged": staged,
+    "free_templates": free_templates,
     "mean_likelihood": mean_likelihood,
     "off_library": lambda: {"pipeline": one_stage(), "truth": one_stage(SSPModel="M11-MILES")},
     "off_blur": lambda: {"pipeline": one_stage(), "blur": 50.0},

@@ -21,6 +21,8 @@ import pyarrow
 import pyarrow.parquet
 import yaml
 
+from orchestrator.production.stage_types import Table
+
 HELPERS = Path(__file__).resolve().parent
 EXECUTIONS = "SMALL_PRODUCTION_EXECUTIONS"
 SECONDS = "SMALL_PRODUCTION_SECONDS"
@@ -55,6 +57,11 @@ def root(target, options, upstream):
 
 
 # --- the production ---
+def total(*, root: Table) -> dict:
+    """A stage over all targets: how many there are, and the sum of their numbers."""
+    return {"n_targets": len(root), "total": int(root["number"].sum())}
+
+
 def write_production(folder, *, ledger="sqlite", n_targets=N_TARGETS, site=None, **entries):
     """Write a run file and its table; return the run file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+import yaml
 from slurm_cluster import wait_until
 from small_productions import (
     N_TARGETS,
@@ -23,6 +24,8 @@ from small_productions import (
     start,
     write_production,
 )
+
+from orchestrator.production.production import Production
 
 SHORT = {"heartbeat_seconds": 2, "strategy_seconds": 0.5, "poll_seconds": 2, "stop_patience": 20}
 PILOTS = {"executor": "slurm", "workers_per_node": 1, "max_blocks": 2, "walltime": "00:10:00", **SHORT}
@@ -65,6 +68,21 @@ def interchanges(run_file):
         for process in processes_of(run_file)
         if any("interchange" in word for word in process.cmdline())
     ]
+
+
+@pytest.mark.timeout(120)
+def test_a_stage_over_all_targets_is_done_in_a_block(tmp_path, cluster):
+    run_file = write_production(tmp_path, site=PILOTS)
+    content = yaml.safe_load(run_file.read_text())
+    content["pipeline"]["total"] = {
+        "function": "small_productions:total", "stage": {"over": "all", "max_failed": 0.2, "needs": ["root"]}
+    }  # fmt: skip
+    run_file.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert finish(run_file, seconds=0) == 1, "five targets cannot be squared"
+    done = [number for number in range(N_TARGETS) if number % 11 != 7]
+    (row,) = Production(run_file).results("total")
+    assert (row["target"], row["n_targets"], row["total"]) == ("@all", len(done), sum(done)), log_of(run_file)
+    wait_nothing_left(run_file, cluster)
 
 
 @pytest.mark.timeout(180)

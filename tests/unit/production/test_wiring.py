@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import matplotlib.image
+import numpy as np
 import pytest
 import yaml
 
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, ProductionError
 from orchestrator.production.plan import from_json, plan_of, to_json
 from orchestrator.production.resolved_file import write_resolved
 from orchestrator.production.run_file import RunFile, read_run_file
-from orchestrator.production.stage_graph import edges_of, graph_dot
+from orchestrator.production.stage_graph import edges_of, graph_dot, write_graph
 from orchestrator.production.stage_range import stage_range
 
 STEPS = """
@@ -159,3 +162,19 @@ def test_graph_and_range(tmp_path):
     assert stage_range(plan, last=["clean"]) == ("simulate", "clean")
     with pytest.raises(ConfigError, match="did you mean 'clean'"):
         stage_range(plan, only=["claen"])
+
+
+@pytest.mark.parametrize("by", ["matplotlib", "Graphviz"])
+def test_picture_of_the_graph(tmp_path, monkeypatch, by):
+    if by == "matplotlib":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    elif shutil.which("dot") is None:
+        pytest.skip("no Graphviz here")
+    plan = plan_of(read(tmp_path, {"simulate": call("simulate"), "clean": CLEAN, "measure": call("measure")}))
+    write_graph(plan, tmp_path / "graph.png")
+    pixels = matplotlib.image.imread(tmp_path / "graph.png")
+    assert min(pixels.shape[:2]) > 100
+    assert np.ptp(pixels) == pytest.approx(1.0, abs=0.1), "black on white"
+    if by == "Graphviz":
+        with pytest.raises(ProductionError, match=r"cannot write .*graph\.xyz"):
+            write_graph(plan, tmp_path / "graph.xyz")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from orchestrator import MainPipeline
@@ -109,6 +113,29 @@ def test_stock_emcee_says_that_it_does_not_repeat_itself(tmp_path):
     resumed = run(begun, "emcee", runtime={"stock_samplers": "T", "resume": "T"})
     assert len(resumed) == 30 * 8
     assert "with other random numbers" in (tmp_path / "begun.log").read_text()
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_nautilus_goes_on_from_its_own_file(tmp_path):
+    keywords = {"runtime": {"stock_samplers": "T"}, "nautilus": {"n_eff": 3000}}
+    whole = run(tmp_path / "whole", "nautilus", **keywords)
+    begun = tmp_path / "begun"
+    script = f"from orchestrator import MainPipeline; MainPipeline([{config(begun, 'nautilus', **keywords)!r}]).run()"
+    status = tmp_path / "begun.sampler_status.hdf5"
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        limit = time.monotonic() + 60
+        while not status.exists() and time.monotonic() < limit:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        killed = [*psutil.Process(process.pid).children(recursive=True), process]
+        for each in killed:
+            each.kill()
+        psutil.wait_procs(killed[:-1], 20)
+    assert status.stat().st_size > 0
+    assert not begun.with_suffix(".txt").exists() or rows(begun) == [], "it had finished already"
+    keywords["runtime"]["resume"] = "T"
+    assert run(begun, "nautilus", **keywords) == whole
+    assert "Resuming Nautilus from file" in (tmp_path / "begun.log").read_text()
 
 
 def changed(configuration, section, **entries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ConfigError
@@ -12,6 +13,7 @@ from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.reading import AttemptRow, TaskRow
 from orchestrator.production.ledger.schema import RESERVED_COLUMNS
 from orchestrator.production.plan import Plan
+from orchestrator.production.products import product_paths
 from orchestrator.production.reconcile import Checksums
 from orchestrator.production.records import StagePlan
 from orchestrator.production.selection import Selection
@@ -60,11 +62,17 @@ def _stage_story(
         seed=target_seed(plan, row.stage, found.target, row.recipe),
         attempts=tuple(_attempt_line(attempt) for attempt in attempts),
         inputs=_inputs(plan, stage, found),
-        files=() if samples is None else (samples,),
+        files=(*([samples] if samples else []), *_products(plan, stage, found.target.name)),
         result=result,
         units=units,
         command=alone_command(plan.folder, found.target.name, row.stage, row.recipe),
     )
+
+
+def _products(plan: Plan, stage: StagePlan, target: str) -> list[str]:
+    """Return the files that the stage has made of a target and that are there, relative to the production."""
+    paths = product_paths([stage], [f"{stage.name}.{name}" for name in stage.outputs], target).values()
+    return [path for path in paths if (Path(plan.folder) / path).exists()]
 
 
 def _attempt_line(row: AttemptRow) -> AttemptLine:

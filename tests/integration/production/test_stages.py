@@ -239,6 +239,14 @@ def test_the_story_and_the_reason_of_the_stage_over_all(survey):
     assert verdicts == dict.fromkeys(("measure", "copy", "offset"), "stale")
 
 
+def test_the_story_names_the_files_that_were_made(survey):
+    survey.run()
+    (story,) = survey.last.show(Selection(targets=("b",)))
+    files = {stage.stage: stage.files for stage in story.stages}
+    assert files["copy"] == ("products/targets/b/copy/copy.txt",)
+    assert files["offset"] == ()
+
+
 def command_survey(folder: Path, words: list[str], **stage: object) -> Survey:
     return Survey(folder, {"do": {"command": {"words": words}, "stage": {"retries": {"timeout": 0}, **stage}}}, "a")
 

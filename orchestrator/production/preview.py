@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from orchestrator.production.alone import alone_command
 from orchestrator.production.expression import parse_expression
+from orchestrator.production.ledger.json_text import json_text
 from orchestrator.production.production_folder import is_production
-from orchestrator.production.reconcile import Checksums, target_keys
-from orchestrator.production.records import ALL_TARGETS, State
+from orchestrator.production.reconcile import Checksums, over_all_key, target_keys
+from orchestrator.production.records import ALL_TARGETS, State, Target
 from orchestrator.production.selection import Selection
 from orchestrator.production.status_records import Preview, PreviewTask
 from orchestrator.production.targets import read_targets
@@ -39,19 +41,20 @@ class _Plan:
         over = {stage.name: stage.over for stage in production.plan.stages}
         self.of_targets = [stage for stage in self.stages if over[stage] == "target"]
         self.over_all = [stage for stage in self.stages if over[stage] == "all"]
-        self.counts = dict.fromkeys(self.stages, 0)
+        self.all_counts = dict.fromkeys((stage.name for stage in production.plan.stages), 0)
         self.tasks: list[PreviewTask] = []
 
     def add(self, target: str, stage: str, state: str) -> None:
-        if stage not in self.counts:
+        self.all_counts[stage] += 1
+        if stage not in self.stages:
             return
-        self.counts[stage] += 1
         if len(self.tasks) < _SHOWN:
             command = alone_command(self.production.folder, target, stage)
             self.tasks.append(PreviewTask(target, stage, state, command))
 
     def preview(self, action: str, *notes: str) -> Preview:
-        return Preview(action, self.counts, tuple(self.tasks), tuple(note for note in notes if note))
+        counts = {stage: self.all_counts[stage] for stage in self.stages}
+        return Preview(action, counts, tuple(self.tasks), tuple(note for note in notes if note))
 
 
 def preview(production: Production, action: str, selection: Selection) -> Preview:
@@ -94,29 +97,68 @@ def _of_new(production: Production, plan: _Plan, action: str, selection: Selecti
 
 
 def _of_old(production: Production, ledger: Ledger, plan: _Plan, action: str, selection: Selection) -> Preview:
+    new, changed = _from_table(production, ledger)
     n_stale = 0
     checksums = Checksums()
     known_keys = ledger.keys_over_all()
     for entry in ledger.selected_targets(selection):
-        keys = target_keys(production.plan, entry, checksums, known_keys)
+        renewed = replace(entry, target=changed.get(entry.target.name, entry.target))
+        keys = target_keys(production.plan, renewed, checksums, known_keys)
         for stage, task in entry.tasks.items():
             stale = task.state in _ENDED and bool(task.key) and task.key != keys.get(stage, task.key)
             n_stale += stale
             if stale or (action == "run" and task.state in _OPEN):
                 plan.add(entry.target.name, stage, "stale" if stale else str(task.state))
         checksums.forget()
-    n_new = 0
-    if not (selection.targets or selection.where or selection.limit):
-        n_new = _new_targets(production, ledger, plan)
-    notes = [f"{n_new} new targets" if n_new else "", f"{n_stale} results are stale" if n_stale else ""]
+    whole = not (selection.targets or selection.where or selection.limit)
+    for name in new if whole else ():
+        for stage in plan.of_targets:
+            plan.add(name, stage, "new")
+    if whole:
+        n_stale += _stale_over_all(production, ledger, plan)
+    notes = [
+        f"{len(new)} new targets" if new and whole else "",
+        f"{len(changed)} changed targets" if changed else "",
+        f"{n_stale} results are stale" if n_stale else "",
+        *_what_follows(production, plan),
+    ]
     return plan.preview(action, *notes)
 
 
-def _new_targets(production: Production, ledger: Ledger, plan: _Plan) -> int:
-    n_new = 0
+def _what_follows(production: Production, plan: _Plan) -> list[str]:
+    """Name the stages of targets whose results hang on one over all targets that would be made again."""
+    again = {stage for stage in plan.over_all if plan.all_counts[stage]}
+    stages = production.plan.stages
+    following = [stage.name for stage in stages if stage.over == "target" and again & set(stage.needs)]
+    return [f"{', '.join(following)} of every target will follow a new {', '.join(sorted(again))}"] if following else []
+
+
+def _from_table(production: Production, ledger: Ledger) -> tuple[list[str], dict[str, Target]]:
+    """Return the names that the ledger does not know, and the targets whose row has changed."""
+    new, changed = [], {}
     for target in read_targets(production.run_file):
-        if ledger.target(target.name) is None:
-            n_new += 1
-            for stage in plan.of_targets:
-                plan.add(target.name, stage, "new")
-    return n_new
+        known = ledger.target(target.name)
+        if known is None:
+            new.append(target.name)
+        elif _content(known[1]) != _content(target):
+            changed[target.name] = target
+    return new, changed
+
+
+def _content(target: Target) -> tuple[str, str]:
+    return json_text(target.values), json_text(target.overrides)
+
+
+def _stale_over_all(production: Production, ledger: Ledger, plan: _Plan) -> int:
+    """Add finished stages over all targets that would be done again, and return how many."""
+    n_stale = 0
+    tasks, known, checksums = ledger.tasks_over_all(), ledger.keys_over_all(), Checksums()
+    for stage in production.plan.stages:
+        task = tasks.get(stage.name)
+        if stage.over != "all" or task is None or task.state not in _ENDED:
+            continue
+        renewed = any(plan.all_counts.get(need) for need in stage.needs)
+        if renewed or task.key != over_all_key(production.plan, ledger, stage, known, checksums)[0]:
+            plan.add(ALL_TARGETS, stage.name, "stale")
+            n_stale += 1
+    return n_stale

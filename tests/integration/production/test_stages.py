@@ -247,6 +247,22 @@ def test_the_story_names_the_files_that_were_made(survey):
     assert files["offset"] == ()
 
 
+def test_a_preview_says_what_the_run_then_does(survey):
+    survey.run()
+    assert survey.last.preview("run", Selection()).counts == dict.fromkeys(ALL, 0)
+    again = survey.production("measure.scale=2").preview("run", Selection())
+    assert again.counts == ALL
+    survey.names.append("d")
+    (survey.folder / "d.txt").write_text("7.0")
+    survey.write_table()
+    (survey.folder / "table.csv").write_text((survey.folder / "table.csv").read_text().replace("b,b.txt", "b,c.txt"))
+    expected = {"measure": 2, "copy": 2, "mean": 1, "offset": 2}
+    found = survey.production().preview("run", Selection())
+    assert found.counts == expected
+    assert {"1 new targets", "1 changed targets", "offset of every target will follow a new mean"} <= set(found.notes)
+    assert survey.run() == {**expected, "offset": 4}
+
+
 def command_survey(folder: Path, words: list[str], **stage: object) -> Survey:
     return Survey(folder, {"do": {"command": {"words": words}, "stage": {"retries": {"timeout": 0}, **stage}}}, "a")
 

@@ -130,7 +130,9 @@ def _what_follows(production: Production, plan: _Plan) -> list[str]:
     again = {stage for stage in plan.over_all if plan.all_counts[stage]}
     stages = production.plan.stages
     following = [stage.name for stage in stages if stage.over == "target" and again & set(stage.needs)]
-    return [f"{', '.join(following)} of every target will follow a new {', '.join(sorted(again))}"] if following else []
+    if not following:
+        return []
+    return [f"{', '.join(following)} of every target will follow a new {', '.join(sorted(again))}"]
 
 
 def _from_table(production: Production, ledger: Ledger) -> tuple[list[str], dict[str, Target]]:

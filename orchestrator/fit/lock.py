@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import socket
 from collections.abc import Iterator
 
+from orchestrator.config.file_lock import hold_lock_file
 from orchestrator.errors import StageError
 from orchestrator.stage import StagePaths
 
@@ -31,28 +29,19 @@ def hold_lock(paths: StagePaths) -> Iterator[int]:
     StageError
         If another process holds it, or the folder cannot be made or written.
     """
-    try:
-        paths.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
+    def taken(owner: str) -> StageError:
+        msg = (
+            f"Another run is writing {str(paths.chain)!r} ({owner}). "
+            "Wait for it, end it, or give this run another output.filename."
+        )
+        return StageError(msg)
+
+    def unwritable(error: OSError) -> StageError:
         msg = (
             f"The output folder {str(paths.directory)!r} cannot be written: {error.strerror}. "
             "Give output.filename a folder that you may write to."
         )
-        raise StageError(msg) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.read(descriptor, 200).decode(errors="replace").strip() or "an unknown process"
-            msg = (
-                f"Another run is writing {str(paths.chain)!r} ({owner}). "
-                "Wait for it, end it, or give this run another output.filename."
-            )
-            raise StageError(msg) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return StageError(msg)
+
+    with hold_lock_file(paths.lock, taken=taken, unwritable=unwritable) as descriptor:
         yield descriptor
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)

@@ -10,12 +10,12 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.file_lock import hold_lock_file
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ProductionError
 from orchestrator.interop.recognise import RECORD_FILE
@@ -119,25 +119,15 @@ def hold_folder(folder: Path) -> Iterator[int]:
     ProductionError
         If another run holds it, or the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        msg = f"output_dir: the folder {str(folder)!r} cannot be written: {error.strerror}"
-        raise ProductionError(msg) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unknown process"
-            msg = f"another run works in {str(folder)!r} ({owner}); wait for it, end it, or choose another output_dir"
-            raise ProductionError(msg) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    def taken(owner: str) -> ProductionError:
+        msg = f"another run works in {str(folder)!r} ({owner}); wait for it, end it, or choose another output_dir"
+        return ProductionError(msg)
+
+    def unwritable(error: OSError) -> ProductionError:
+        return ProductionError(f"output_dir: the folder {str(folder)!r} cannot be written: {error.strerror}")
+
+    with hold_lock_file(folder / LOCK_FILE, taken=taken, unwritable=unwritable) as descriptor:
         yield descriptor
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
 
 
 def is_held(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from orchestrator.production.alone import alone_command
 from orchestrator.production.expression import parse_expression
 from orchestrator.production.ledger.json_text import json_text
 from orchestrator.production.production_folder import is_production
-from orchestrator.production.reconcile import Checksums, over_all_key, target_keys
+from orchestrator.production.reconcile import Checksums, compared_over_all, target_keys
 from orchestrator.production.records import ALL_TARGETS, State, Target
 from orchestrator.production.selection import Selection
 from orchestrator.production.status_records import Preview, PreviewTask
@@ -154,13 +154,8 @@ def _content(target: Target) -> tuple[str, str]:
 def _stale_over_all(production: Production, ledger: Ledger, plan: _Plan) -> int:
     """Add finished stages over all targets that would be done again, and return how many."""
     n_stale = 0
-    tasks, known, checksums = ledger.tasks_over_all(), ledger.keys_over_all(), Checksums()
-    for stage in production.plan.stages:
-        task = tasks.get(stage.name)
-        if stage.over != "all" or task is None or task.state not in _ENDED:
-            continue
-        renewed = any(plan.all_counts.get(need) for need in stage.needs)
-        if renewed or task.key != over_all_key(production.plan, ledger, stage, known, checksums)[0]:
-            plan.add(ALL_TARGETS, stage.name, "stale")
+    for task, is_stale in compared_over_all(production.plan, ledger, lambda need: plan.all_counts[need] > 0):
+        if is_stale:
+            plan.add(ALL_TARGETS, task.stage, "stale")
             n_stale += 1
     return n_stale

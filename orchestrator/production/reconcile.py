@@ -8,7 +8,7 @@ decides; times and sizes only spare the reading of files that have not been touc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +18,21 @@ from orchestrator.production.intake import sample_path
 from orchestrator.production.ledger.ledger import Ledger
 from orchestrator.production.ledger.products import Product
 from orchestrator.production.ledger.reader import LedgerReader
-from orchestrator.production.ledger.reading import TargetTasks
+from orchestrator.production.ledger.reading import TargetTasks, TaskRow
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import ALL_TARGETS, InputFile, StagePlan, State, Target
 from orchestrator.production.work.step import content_checksum
 
-__all__ = ["Checksums", "Reconciled", "expected_keys", "is_intact", "over_all_key", "reconcile", "target_keys"]
+__all__ = [
+    "Checksums",
+    "Reconciled",
+    "compared_over_all",
+    "expected_keys",
+    "is_intact",
+    "over_all_key",
+    "reconcile",
+    "target_keys",
+]
 
 _GROUP = 5000
 
@@ -192,24 +201,41 @@ def over_all_key(
     return task_key(plan, stage, target, files, upstream), upstream
 
 
-def _compare_over_all(plan: Plan, ledger: Ledger, found: Reconciled) -> None:
-    """Let the stages over all be done again whose inputs, or anything else of their key, have changed."""
+def compared_over_all(
+    plan: Plan, ledger: LedgerReader, is_renewed: Callable[[str], bool]
+) -> Iterator[tuple[TaskRow, bool]]:
+    """Yield the finished tasks over all targets, and whether each has to be done again.
+
+    Parameters
+    ----------
+    plan : Plan
+    ledger : LedgerReader
+    is_renewed : callable
+        Whether a stage has open tasks; asked after what was yielded before has been dealt with.
+    """
     stages = [stage for stage in plan.stages if stage.over == "all"]
-    entry = ledger.tasks_over_all() if stages else {}
-    known = {name: task.key for name, task in entry.items() if task.key and task.state == State.DONE}
+    tasks = ledger.tasks_over_all() if stages else {}
+    known = {name: task.key for name, task in tasks.items() if task.key and task.state == State.DONE}
     checksums = Checksums()
     for stage in stages:
-        task = entry.get(stage.name)
+        task = tasks.get(stage.name)
         if task is None or task.state not in (State.DONE, State.FAILED):
             known.pop(stage.name, None)
             continue
-        is_open = any(ledger.open_over_all(need) for need in stage.needs)
         key, _ = over_all_key(plan, ledger, stage, known, checksums)
-        if not is_open and task.key == key:
+        is_stale = task.key != key or any(is_renewed(need) for need in stage.needs)
+        if is_stale:
+            known.pop(stage.name, None)
+        yield task, is_stale
+
+
+def _compare_over_all(plan: Plan, ledger: Ledger, found: Reconciled) -> None:
+    """Let the stages over all be done again whose inputs, or anything else of their key, have changed."""
+    for task, is_stale in compared_over_all(plan, ledger, ledger.open_over_all):
+        if not is_stale:
             found.n_current += 1
             continue
-        known.pop(stage.name, None)
-        found.stale[stage.name] = found.stale.get(stage.name, 0) + 1
+        found.stale[task.stage] = found.stale.get(task.stage, 0) + 1
         ledger.make_stale([task.task_id], "the results that it is made from are new, or its options have changed")
 
 

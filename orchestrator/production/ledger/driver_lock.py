@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.config.file_lock import hold_lock_file
 from orchestrator.errors import ProductionError
 
 __all__ = ["hold_file_lock"]
@@ -28,21 +26,13 @@ def hold_file_lock(path: Path) -> Iterator[None]:
     ProductionError
         If another process holds it, naming that, or the file cannot be written.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
+    def taken(owner: str) -> ProductionError:
+        msg = f"Another driver runs the production in {str(path.parent)!r} ({owner}). Wait for it or end it."
+        return ProductionError(msg)
+
+    def unwritable(error: OSError) -> ProductionError:
         msg = f"The lock {str(path)!r} cannot be written: {error.strerror}. The folder has to be writable."
-        raise ProductionError(msg) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unknown process"
-            msg = f"Another driver runs the production in {str(path.parent)!r} ({owner}). Wait for it or end it."
-            raise ProductionError(msg) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return ProductionError(msg)
+
+    with hold_lock_file(path, taken=taken, unwritable=unwritable, make_folder=False):
         yield
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -27,6 +28,9 @@ class LocalPool(Executor):
     The standard pool is of no more use once one of its processes has been killed: every call in flight fails with
     ``BrokenProcessPool``. Here the next call opens a new one. Workers end with this process, however it ends.
 
+    What has been submitted cannot be cancelled. The thread of the standard pool ends with a traceback when a process
+    dies while it still holds a cancelled future, and leaves those behind it unfinished for ever (CPython 3.11).
+
     Parameters
     ----------
     workers : int
@@ -40,10 +44,11 @@ class LocalPool(Executor):
         self._lifeline, self._held = self._context.Pipe(duplex=False)
         self._in_flight: set[Future[Any]] = set()
         self._breaks = 0
+        self._looks = 0
         self._pool = self._open()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """See `concurrent.futures.Executor.submit`.
+        """See `concurrent.futures.Executor.submit`; the future counts as running from the beginning.
 
         Raises
         ------
@@ -51,32 +56,34 @@ class LocalPool(Executor):
             If the workers die again and again before they finish anything.
         """
         try:
-            future = self._pool.submit(function, *args, **kwargs)
+            inner = self._pool.submit(function, *args, **kwargs)
         except BrokenProcessPool:
             self._renew()
-            future = self._pool.submit(function, *args, **kwargs)
+            inner = self._pool.submit(function, *args, **kwargs)
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        self._looks = self.workers
         self._in_flight.add(future)
-        future.add_done_callback(self._note)
+        inner.add_done_callback(partial(self._pass_on, future))
         return future
 
     def fault(self) -> str:
         """Let the pool look after its processes; no loss of them is a fault of the engine.
 
         The thread that watches the processes does not know of one that was started after it began to wait, until
-        something wakes it (CPython 3.11 to 3.13): its death would go unnoticed while the others are busy.
+        something wakes it (CPython 3.11 to 3.13): its death would go unnoticed while the others are busy. A call
+        wakes it and may start one more process, so that as many calls as there are workers are enough.
         """
-        if self._in_flight:
+        if self._in_flight and self._looks:
+            self._looks -= 1
             with suppress(BrokenProcessPool):
-                self._pool.submit(os.getpid).cancel()
+                self._pool.submit(os.getpid)
         return ""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the pool; with `cancel_futures`, workers that are busy are ended."""
-        if cancel_futures:
-            for future in list(self._in_flight):
-                future.cancel()
-            if self._in_flight:
-                self._held.close()
+        if cancel_futures and self._in_flight:
+            self._held.close()
         # Once and waiting: a second call would not wait, and the pool's thread would close its pipe while Python,
         # which ends, writes into it.
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
@@ -100,10 +107,15 @@ class LocalPool(Executor):
         self._pool.shutdown(wait=False)
         self._pool = self._open()
 
-    def _note(self, future: Future[Any]) -> None:
+    def _pass_on(self, future: Future[Any], inner: Future[Any]) -> None:
         self._in_flight.discard(future)
-        if not future.cancelled() and not isinstance(future.exception(), BrokenProcessPool):
+        error = CancelledError() if inner.cancelled() else inner.exception()
+        if not isinstance(error, BrokenProcessPool | CancelledError):
             self._breaks = 0
+        if error is None:
+            future.set_result(inner.result())
+        else:
+            future.set_exception(error)
 
 
 def _begin_worker(lifeline: Connection) -> None:

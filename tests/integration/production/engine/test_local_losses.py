@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import engine_driver
 import psutil
@@ -46,6 +46,18 @@ def test_a_death_is_noticed_while_the_neighbours_are_busy(production):
         assert executor.submit(execute, Chunk(str(production), 5)).result(timeout=20) == 25
 
 
+def test_a_death_is_noticed_after_calls_were_taken_back(production):
+    with open_executor(TWO_WORKERS, production=production) as executor:
+        futures = [executor.submit(execute, Chunk(str(production), n, 60)) for n in range(8)]
+        wait_until(lambda: len(executions(production)) == 2, 20, "two chunks begun")
+        for future in futures:
+            future.cancel()
+        psutil.Process(_last_worker(production)).kill()
+        done, unfinished = wait(futures, timeout=10)
+    assert not unfinished
+    assert all(future.cancelled() or is_lost(future.exception()) for future in done)
+
+
 def test_an_error_of_the_work_is_neither_lost_nor_tried_again(production):
     with open_executor(TWO_WORKERS, production=production) as executor:
         ((_, outcome),) = outcomes(executor, execute, [Chunk(str(production), -1)], window=lambda: 1)
@@ -62,10 +74,12 @@ def test_workers_that_always_die_end_the_engine_with_advice(production):
 
 def test_leaving_does_not_wait_for_what_runs(production):
     with open_executor(TWO_WORKERS, production=production) as executor:
-        executor.submit(execute, Chunk(str(production), 1, 300))
-        wait_until(lambda: executions(production), 20, "the chunk begun")
+        for number in range(8):  # more than the workers take at a time
+            executor.submit(execute, Chunk(str(production), number, 300))
+        wait_until(lambda: len(executions(production)) == 2, 20, "two chunks begun")
         left = time.monotonic()
     assert time.monotonic() - left < 5
+    assert len(executions(production)) == 2
 
 
 def test_workers_end_with_a_killed_driver_and_a_rerun_completes(production):

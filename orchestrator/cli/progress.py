@@ -14,7 +14,8 @@ from orchestrator.production.status_records import StatusTable
 
 if TYPE_CHECKING:
     from orchestrator.production.driver import Driven
-    from orchestrator.production.production import Production, RunOutcome
+    from orchestrator.production.outcome import RunOutcome
+    from orchestrator.production.production import Production
     from orchestrator.production.selection import Selection
 
 __all__ = ["run_with_progress", "watch_status"]

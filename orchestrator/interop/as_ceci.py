@@ -26,8 +26,9 @@ from ceci.file_types import DataFile, HDFFile
 
 from orchestrator.errors import ConfigError, ProductionError
 from orchestrator.interop.catalogue_product import Samples, known_results, rows_of, write_samples
-from orchestrator.interop.catalogue_run import CatalogueRun, Order, Ranks
+from orchestrator.interop.catalogue_run import CatalogueRun, Order
 from orchestrator.interop.catalogue_table import table_of_targets, write_results
+from orchestrator.interop.ranks import Ranks
 from orchestrator.production.file_options import file_use, map_files
 from orchestrator.production.pipeline_stages import absolute_text
 from orchestrator.production.yaml_text import parse_yaml, read_yaml

@@ -10,7 +10,6 @@ Ranks share the targets by claiming chunks, so that a slow fit idles nobody; a c
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ConfigError, ProductionError
-from orchestrator.fit.mpi import without_scheduler
+from orchestrator.interop.ranks import Ranks, claimed, hide_scheduler
 from orchestrator.interop.run_record import hold_folder
 from orchestrator.production.columns import Column
 from orchestrator.production.identity import input_paths, task_key
@@ -34,33 +33,11 @@ from orchestrator.production.work.input_files import InputFiles
 from orchestrator.production.work.journal import RecordFrame, read_journal
 from orchestrator.production.yaml_text import render_yaml
 
-__all__ = ["CatalogueRun", "Known", "Order", "Ranks"]
+__all__ = ["CatalogueRun", "Known", "Order"]
 
 _CHUNKS_PER_RANK = 32
 _LARGEST_CHUNK = 200
 _MOST_ATTEMPTS = 8
-
-
-class Ranks:
-    """The processes that share the work; one, or those of an MPI communicator.
-
-    Parameters
-    ----------
-    communicator : mpi4py communicator or None
-    """
-
-    def __init__(self, communicator: Any = None) -> None:
-        self.communicator = communicator
-        self.rank = 0 if communicator is None else communicator.Get_rank()
-        self.size = 1 if communicator is None else communicator.Get_size()
-
-    def shared(self, value: Any) -> Any:
-        """Return the value of the first rank."""
-        return value if self.communicator is None else self.communicator.bcast(value, root=0)
-
-    def gathered(self, value: Any) -> list[Any]:
-        """Return the values of all ranks, on every rank; all wait for the last."""
-        return [value] if self.communicator is None else self.communicator.allgather(value)
 
 
 @dataclass(frozen=True)
@@ -148,7 +125,7 @@ class CatalogueRun:
             self.token = self.ranks.shared(uuid.uuid4().hex[:12])
             self.known = dict(self._results())
             self.ranks.gathered(None)  # all have read the journals before the first new one is written
-            _hide_scheduler()
+            hide_scheduler()
             try:
                 for number, targets in self._chunks():
                     self._do(number, targets)
@@ -219,7 +196,7 @@ class CatalogueRun:
                 if chunk:
                     yield mine, chunk
                     chunk = []
-                mine = number if _claimed(claims / str(number)) else -1
+                mine = number if claimed(claims / str(number)) else -1
             if number == mine:
                 chunk.append((index, target))
         if chunk:
@@ -336,19 +313,3 @@ class CatalogueRun:
 
     def _journals(self, pattern: str) -> list[Path]:
         return sorted([*self.spool.glob(f"{pattern}.journal"), *self.spool.glob(f"{pattern}.open")])
-
-
-def _claimed(path: Path) -> bool:
-    """Whether this process is the first that asks for something."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
-        return False
-    return True
-
-
-def _hide_scheduler() -> None:
-    """Let no process that this one starts take itself for a rank: MPI has read its variables by now."""
-    kept = without_scheduler(os.environ)
-    for name in set(os.environ) - set(kept):
-        del os.environ[name]

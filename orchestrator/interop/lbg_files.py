@@ -134,10 +134,8 @@ def _add_pipeline(content: RunContent, name: str) -> None:
         hint = nearest_known(name, known)
         content.faults.append(f"pipelines: there is no pipeline {name!r} (no file {str(place)!r}){hint}")
         return
-    try:
-        entries = _read(file)
-    except ConfigError as error:
-        content.faults += error.faults
+    entries = _read_or_note(content, file)
+    if entries is None:
         return
     _add_options(content, entries.pop("config", None), f"{file}: config", file.parent)
     modules = dict.fromkeys([*_words(content.entries.get("modules")), *_words(entries.pop("modules", None))])
@@ -151,11 +149,7 @@ def _add_options(content: RunContent, config: Any, place: str, folder: Path | No
         file = content.root / os.path.expanduser(config)
         if not file.exists() and folder is not None and (folder / config).exists():
             file = folder / config
-        try:
-            config = _read(file)
-        except ConfigError as error:
-            content.faults += [f"{place}: {fault}" for fault in error.faults]
-            return
+        config = _read_or_note(content, file, f"{place}: ")
     if config is None:
         return
     if not isinstance(config, Mapping):
@@ -186,10 +180,8 @@ def _add_site(content: RunContent, chosen: str | None) -> None:
             content.faults.append(f"site: there is no site {name!r} (no file {str(files[0])!r}){hint}")
         return
     content.entries.pop("site", None)
-    try:
-        entries = _read(file)
-    except ConfigError as error:
-        content.faults += error.faults
+    entries = _read_or_note(content, file)
+    if entries is None:
         return
     _add_options(content, entries.pop("config", None), f"{file}: config", file.parent)
     content.entries |= entries
@@ -241,6 +233,15 @@ def _set_stage(content: RunContent, word: str, rest: str, value: Any) -> None:
     for stage in found:
         stage[entry] = value
     content.entries["stages"] = stages
+
+
+def _read_or_note(content: RunContent, file: Path, place: str = "") -> dict[str, Any] | None:
+    """Read a file; None with its faults noted if it cannot be read."""
+    try:
+        return _read(file)
+    except ConfigError as error:
+        content.faults += [f"{place}{fault}" for fault in error.faults]
+        return None
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ from orchestrator.production.driver import Drive, Driven, drive
 from orchestrator.production.engine.allocation import end_of_allocation
 from orchestrator.production.intake import Intake
 from orchestrator.production.ledger.ledger import Ledger, open_ledger
-from orchestrator.production.ledger.targets import AddedTargets
+from orchestrator.production.outcome import RunOutcome, Updated
 from orchestrator.production.plan import Plan, plan_of, stage_hash, to_json
 from orchestrator.production.progress_bar import progress_bar
 from orchestrator.production.provenance import code_commit, versions
-from orchestrator.production.reconcile import Reconciled, reconcile
+from orchestrator.production.reconcile import reconcile
 from orchestrator.production.records import State
 from orchestrator.production.resolved_file import write_resolved
 from orchestrator.production.run_file import RunFile, read_run_file
@@ -37,70 +37,11 @@ if TYPE_CHECKING:
     from orchestrator.production.status_records import Preview, StatusTable, TargetStory, TargetWhy
     from orchestrator.production.submitting import Submitted
 
-__all__ = ["Production", "RunOutcome", "Updated"]
+__all__ = ["Production"]
 
 logger = logging.getLogger(__name__)
 
 Watch = Callable[[Driven], None]
-
-
-@dataclass(frozen=True)
-class Updated:
-    """What an update has found.
-
-    Attributes
-    ----------
-    targets : AddedTargets
-    reconciled : Reconciled
-    n_taken_in : int
-        Records that an earlier run had left in the spool.
-    """
-
-    targets: AddedTargets
-    reconciled: Reconciled
-    n_taken_in: int = 0
-
-    def to_text(self) -> str:
-        """Return what is new, in a sentence."""
-        parts = [f"{self.targets.n_new} new targets"] if self.targets.n_new else []
-        parts += [f"{self.targets.n_changed} changed targets"] if self.targets.n_changed else []
-        parts += [f"{self.n_taken_in} records taken in from an earlier run"] if self.n_taken_in else []
-        parts += [text] if (text := self.reconciled.to_text()) else []
-        return "; ".join(parts) or "nothing has changed"
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """How a run has ended.
-
-    Attributes
-    ----------
-    driven : Driven
-    counts : dict of str to dict
-        Stage to state to number of tasks, after the run.
-    updated : Updated
-    """
-
-    driven: Driven
-    counts: dict[str, dict[State, int]] = field(default_factory=dict)
-    updated: Updated | None = None
-
-    @property
-    def n_failed(self) -> int:
-        """Tasks that have failed, blocked ones included."""
-        bad = (State.FAILED, State.BLOCKED, State.HELD)
-        return sum(n for by in self.counts.values() for state, n in by.items() if state in bad)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every task is done or has failed for good."""
-        open_ = (State.WAITING, State.READY, State.RUNNING)
-        return not any(n for by in self.counts.values() for state, n in by.items() if state in open_)
-
-    @property
-    def exit_code(self) -> int:
-        """0 if everything is done, else 1."""
-        return 0 if self.is_complete and not self.n_failed and not self.driven.stopped else 1
 
 
 class Production:

@@ -17,7 +17,7 @@ from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.reading import Rate, TaskRow
 from orchestrator.production.production_folder import ledger_url
 from orchestrator.production.selection import EVERYTHING, Selection
-from orchestrator.production.status_records import ErrorLine, StageStatus, StatusTable, TaskLine
+from orchestrator.production.status_records import StageStatus, StatusTable, TaskLine
 
 __all__ = ["driver_at_work", "ledger_status", "read_status"]
 
@@ -69,10 +69,7 @@ def ledger_status(
         name=ledger.name,
         folder=str(folder),
         stages=stages,
-        errors=tuple(
-            ErrorLine(group.stage, group.error_class, group.message, group.n, group.example)
-            for group in ledger.errors(selection)
-        ),
+        errors=tuple(ledger.errors(selection)),
         tasks=tasks,
         n_more=total - len(tasks) if tasks else 0,
         driver=driver_at_work(folder),

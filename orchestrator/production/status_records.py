@@ -63,7 +63,7 @@ class ErrorLine:
     ----------
     stage, error_class : str
     message : str
-        Of one of them.
+        Of one of them; the others differ in numbers, quoted words and paths at most.
     n : int
     example : str
         Name of a target.

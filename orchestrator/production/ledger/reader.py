@@ -22,6 +22,7 @@ from orchestrator.production.ledger.sql import Answer, select_sql
 from orchestrator.production.ledger.states import ALL_NUMBER, Graph, pages, read_graph
 from orchestrator.production.records import ALL_TARGETS, State, Target
 from orchestrator.production.selection import EVERYTHING, KnownColumns, Selection
+from orchestrator.production.status_records import ErrorLine
 
 __all__ = ["LedgerReader"]
 
@@ -87,7 +88,7 @@ class LedgerReader:
         """
         return self.database.read(lambda connection: reading.counts(connection, selection))
 
-    def errors(self, selection: Selection = EVERYTHING) -> list[reading.ErrorGroup]:
+    def errors(self, selection: Selection = EVERYTHING) -> list[ErrorLine]:
         """Return failures, those alike together, most first."""
         return self.database.read(lambda connection: reading.errors(connection, selection))
 

@@ -16,10 +16,10 @@ from orchestrator.production.ledger.schema import attempt, literal, target, targ
 from orchestrator.production.ledger.states import read_graph
 from orchestrator.production.records import InputFile, State, Target
 from orchestrator.production.selection import KnownColumns, Selection, task_conditions
+from orchestrator.production.status_records import ErrorLine
 
 __all__ = [
     "AttemptRow",
-    "ErrorGroup",
     "Rate",
     "TargetTasks",
     "TaskRow",
@@ -36,27 +36,6 @@ __all__ = [
 
 _PAGE = 2000
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S+|[-+]?\d[\d.e+-]*")
-
-
-@dataclass(frozen=True)
-class ErrorGroup:
-    """Failures that are alike.
-
-    Attributes
-    ----------
-    stage, error_class : str
-    message : str
-        Of one of them; the others differ in numbers, quoted words and paths at most.
-    n : int
-    example : str
-        Name of a target.
-    """
-
-    stage: str
-    error_class: str
-    message: str
-    n: int
-    example: str
 
 
 @dataclass(frozen=True)
@@ -165,7 +144,7 @@ def counts(connection: sa.Connection, selection: Selection) -> dict[str, dict[St
     return {stage: {state: by[state] for state in State if state in by} for stage, by in found.items()}
 
 
-def errors(connection: sa.Connection, selection: Selection) -> list[ErrorGroup]:
+def errors(connection: sa.Connection, selection: Selection) -> list[ErrorLine]:
     """Return the failures of tasks that have failed, or wait for another try, those alike together, most first."""
     conditions = task_conditions(selection, known_columns(connection))
     source = task.join(attempt, (attempt.c.task_id == task.c.task_id) & (attempt.c.number == task.c.attempt))
@@ -186,14 +165,14 @@ def errors(connection: sa.Connection, selection: Selection) -> list[ErrorGroup]:
     rows = connection.execute(
         sa.select(grouped, target.c.name).join_from(grouped, target, target.c.target_id == grouped.c.first)
     )
-    alike: dict[tuple[str, str, str], ErrorGroup] = {}
+    alike: dict[tuple[str, str, str], ErrorLine] = {}
     for row in sorted(rows, key=lambda row: row.first):
         key = (row.stage, row.error_class, _VARYING.sub("*", row.message))
         before = alike.get(key)
         alike[key] = (
-            ErrorGroup(row.stage, row.error_class, row.message, row.n, row.name)
+            ErrorLine(row.stage, row.error_class, row.message, row.n, row.name)
             if before is None
-            else ErrorGroup(before.stage, before.error_class, before.message, before.n + row.n, before.example)
+            else ErrorLine(before.stage, before.error_class, before.message, before.n + row.n, before.example)
         )
     return sorted(alike.values(), key=lambda group: -group.n)
 

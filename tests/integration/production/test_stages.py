@@ -15,7 +15,8 @@ import yaml
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.made_by import who_made
-from orchestrator.production.production import Production, RunOutcome
+from orchestrator.production.outcome import RunOutcome
+from orchestrator.production.production import Production
 from orchestrator.production.selection import Selection
 
 pytestmark = pytest.mark.timeout(180)

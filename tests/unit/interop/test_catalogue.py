@@ -10,8 +10,8 @@ from astropy.table import Table
 
 from orchestrator.errors import ConfigError
 from orchestrator.interop.as_ceci import as_ceci
-from orchestrator.interop.catalogue_run import _claimed
 from orchestrator.interop.catalogue_table import MISSING_NUMBER, Results, table_of_targets, write_results
+from orchestrator.interop.ranks import claimed
 from orchestrator.production.columns import Column
 
 GAUSSIAN = {
@@ -68,7 +68,7 @@ def test_results_with_holes(tmp_path):
 
 
 def test_a_chunk_is_claimed_once(tmp_path):
-    assert [_claimed(tmp_path / name) for name in ("1", "2", "1")] == [True, True, False]
+    assert [claimed(tmp_path / name) for name in ("1", "2", "1")] == [True, True, False]
 
 
 def test_every_option_of_a_stage_is_one_of_ceci():

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from orchestrator.fit.mpi import without_scheduler
+from orchestrator.fit.mpi import without_launcher
 
 __all__ = ["Ranks", "claimed", "hide_scheduler"]
 
@@ -44,6 +44,6 @@ def claimed(path: Path) -> bool:
 
 def hide_scheduler() -> None:
     """Let no process that this one starts take itself for a rank: MPI has read its variables by now."""
-    kept = without_scheduler(os.environ)
+    kept = without_launcher(os.environ)
     for name in set(os.environ) - set(kept):
         del os.environ[name]

@@ -17,7 +17,7 @@ from orchestrator.fit.mpi import (
     child_environment,
     find_mpiexec,
     mpiexec_candidates,
-    without_scheduler,
+    without_launcher,
 )
 from orchestrator.interop.ceci_classes import command_of
 from orchestrator.interop.ceci_wiring import CeciStage
@@ -132,7 +132,7 @@ class StageProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    env=without_scheduler(environment) if alone else environment,
+                    env=without_launcher(environment) if alone else environment,
                     start_new_session=True,
                     pass_fds=(reading, lock),
                 )

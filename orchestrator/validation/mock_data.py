@@ -24,7 +24,7 @@ from orchestrator.stage import ModuleSection, Stage
 from orchestrator.validation.makers import Distortion, Maker, Source, make_maker, source_of
 from orchestrator.validation.prior_draws import Key, PipelinePrior, prior_of_pipeline
 
-__all__ = ["Mock", "Simulator"]
+__all__ = ["Mock", "Simulator", "simulating_modules"]
 
 FloatArray = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Simulator:
     def __init__(self, stages: Sequence[Stage], distortion: Distortion = NOTHING) -> None:
         self.prior: PipelinePrior = prior_of_pipeline(stages)
         self.distortion = distortion
-        self._sections = _simulating_modules(stages)
+        self._sections = simulating_modules(stages)
         self.sources = tuple(dict.fromkeys(source for _, source in self._sections))
         self._makers = [self._build(section, source, {}) for section, source in self._sections]
         self._depends = [_options_that_parameters_set(section, self.prior) for section, _ in self._sections]
@@ -154,8 +154,14 @@ class Simulator:
         return make_maker(module_class, {**options, **extra}, source, section.name)
 
 
-def _simulating_modules(stages: Sequence[Stage]) -> list[tuple[ModuleSection, Source]]:
-    """Return the modules that make the data, in their order within a stage: those of the last stage per source."""
+def simulating_modules(stages: Sequence[Stage]) -> list[tuple[ModuleSection, Source]]:
+    """Return the modules that make the data, in their order within a stage: those of the last stage per source.
+
+    Raises
+    ------
+    ConfigError
+        If there is a module whose data cannot be simulated.
+    """
     chosen: dict[Source, list[ModuleSection]] = {}
     faults = []
     for stage in stages:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.file_lock import hold_lock_file
 from orchestrator.config.text_files import write_atomically
-from orchestrator.errors import ConfigError
-from orchestrator.fit.mpi import THREAD_VARIABLES
+from orchestrator.errors import ConfigError, StageError
+from orchestrator.fit.local_pool import LocalPool, open_local_pool
+from orchestrator.fit.mpi import one_thread_each
+from orchestrator.fit.scratch import make_scratch_folder
 from orchestrator.validation.config_file import ValidationConfig, stages_of
-from orchestrator.validation.records import MockRecord, append_record, read_records
+from orchestrator.validation.records import MockRecord, StageRecord, append_record, read_records
 
 __all__ = ["RECORDS", "run_mocks"]
 
@@ -31,6 +34,8 @@ IDENTITY = "validation.json"
 LOCK = "validation.lock"
 _AHEAD = 2
 """Mocks per process that are handed out at a time."""
+_LOOK_SECONDS = 1.0
+"""How often the processes are looked after while none of them has finished anything."""
 
 
 def run_mocks(
@@ -61,8 +66,9 @@ def run_mocks(
     ------
     ConfigError
         If the folder holds the records of another configuration or seed, or another process adds to them.
+    StageError
+        If the processes die again and again before they finish anything.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         _check_identity(config, folder, seed)
         _cut_torn_line(folder / RECORDS)
@@ -97,32 +103,47 @@ def _made(config: ValidationConfig, indices: list[int], seed: int, processes: in
         for index in indices:
             yield _one(index, seed)
         return
+    lost: list[int] = []
+    try:
+        with one_thread_each(), open_local_pool(processes, _begin_worker, (config,)) as pool:
+            yield from _together(pool, indices, seed, lost)
+            for index in lost:
+                yield _alone(pool, config, index, seed)
+    except BrokenProcessPool as error:
+        msg = f"{error}; mocks that are finished are kept, and one process (-j 1) shows what happens"
+        raise StageError(msg) from error
+
+
+def _together(pool: LocalPool, indices: list[int], seed: int, lost: list[int]) -> Iterator[MockRecord]:
+    """Yield records as they are finished; `lost` gets the mocks that were under way when a process died."""
     waiting = iter(indices)
-    context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(config,)) as pool:
-        running: set[Future[MockRecord]] = set()
-        while True:
-            for index in itertools.islice(waiting, _AHEAD * processes - len(running)):
-                running.add(pool.submit(_one, index, seed))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
+    running: dict[Future[MockRecord], int] = {}
+    while True:
+        for index in itertools.islice(waiting, _AHEAD * pool.workers - len(running)):
+            running[pool.submit(_one, index, seed)] = index
+        if not running:
+            return
+        done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
+        if not done:
+            pool.fault()
+        for future in done:
+            index = running.pop(future)
+            try:
                 yield future.result()
+            except BrokenProcessPool:
+                lost.append(index)
 
 
-class _one_thread_each:  # noqa: N801 - a context manager is used like a function
-    """Give child processes one thread each: numpy reads the variables when it is imported."""
+def _alone(pool: LocalPool, config: ValidationConfig, index: int, seed: int) -> MockRecord:
+    """Return the record of a mock with no other beside it; one that takes its process along has failed."""
+    from orchestrator.validation.mock_fit import seeds_of_mock
 
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        for name in THREAD_VARIABLES:
-            os.environ.setdefault(name, "1")
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self.before.items():
-            if value is None:
-                os.environ.pop(name, None)
+    for record in _together(pool, [index], seed, []):
+        return record
+    reason = "the process that fitted it died, again with no other mock beside it"
+    names = (stage.name for stage in stages_of(config.pipeline, config.folder))
+    failed = tuple(StageRecord.of_failure(name, reason) for name in names)
+    return MockRecord(index, seeds_of_mock(seed, index)[1], {}, None, failed)
 
 
 _of_this_process: dict[str, Any] = {}
@@ -146,12 +167,22 @@ def _begin(config: ValidationConfig) -> None:
         logging.getLogger().removeHandler(handler)
 
 
+def _begin_worker(config: ValidationConfig) -> None:
+    """Set up in a process of the pool; its calls raise what goes wrong, or the pool would count as dead."""
+    try:
+        _begin(config)
+    except Exception as error:  # noqa: BLE001 - see above
+        _of_this_process["fault"] = error
+
+
 def _one(index: int, seed: int) -> MockRecord:
     from orchestrator.validation.mock_fit import fit_mock
 
+    if "fault" in _of_this_process:
+        raise _of_this_process["fault"]
     memory = Path("/dev/shm")
-    scratch = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="orchestrator_mock_", dir=scratch))
+    parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    folder = make_scratch_folder(parent, "orchestrator-mock")
     try:
         here = _of_this_process
         return fit_mock(here["simulator"], here["stages"], here["needs"], seed, index, folder)
@@ -159,16 +190,17 @@ def _one(index: int, seed: int) -> MockRecord:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second validation out of the folder; the lock ends with the process, whatever ends it."""
-    with (folder / LOCK).open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = f"another validation is adding mocks to {str(folder)!r}; wait for it, or give another --output"
-            raise ConfigError(msg) from error
-        yield
+def _alone_in(folder: Path) -> AbstractContextManager[int]:
+    """Keep a second validation out of the folder."""
+
+    def taken(owner: str) -> ConfigError:
+        place = f"{str(folder)!r} ({owner})"
+        return ConfigError(f"another validation is adding mocks to {place}; wait for it, or give another --output")
+
+    def unwritable(error: OSError) -> ConfigError:
+        return ConfigError(f"{str(folder)!r} cannot be written: {error.strerror or error}")
+
+    return hold_lock_file(folder / LOCK, taken=taken, unwritable=unwritable)
 
 
 def _check_identity(config: ValidationConfig, folder: Path, seed: int) -> None:

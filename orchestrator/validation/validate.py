@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.config.check import check_inputs
 from orchestrator.config.text_files import write_atomically
 from orchestrator.errors import ConfigError
+from orchestrator.stage import Stage
 from orchestrator.validation.config_file import ValidationConfig, stages_of
+from orchestrator.validation.mock_data import simulating_modules
 from orchestrator.validation.study import run_mocks
 from orchestrator.validation.verdict import ValidationVerdict, judge, notes_on
 
@@ -56,9 +58,7 @@ def validate(
         raise ConfigError(msg)
     stages = stages_of(config.pipeline, config.folder)
     truth = stages if config.truth == config.pipeline else stages_of(config.truth, config.folder)
-    faults = check_inputs(truth)
-    if faults:
-        raise ConfigError(faults)
+    _check(truth)
     notes = notes_on(stages, config.needs, truth)
     if config.tilt:
         notes = (*notes, f"the mock fluxes are tilted by {100 * config.tilt:g} % from end to end")
@@ -70,6 +70,17 @@ def validate(
     if figures:
         _draw(verdict, folder)
     return verdict
+
+
+def _check(truth: Sequence[Stage]) -> None:
+    """Raise with every reason for which no data can be made."""
+    faults = list(check_inputs(truth))
+    try:
+        simulating_modules(truth)
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(faults)
 
 
 def _draw(verdict: ValidationVerdict, folder: Path) -> None:

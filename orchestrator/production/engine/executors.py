@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ProductionError, nearest_known
-from orchestrator.production.engine.environment import one_thread_each
-from orchestrator.production.engine.local_pool import LocalPool
+from orchestrator.fit.local_pool import open_local_pool
+from orchestrator.fit.mpi import one_thread_each
 from orchestrator.production.site import Site
 
 __all__ = ["PINNED_PARSL", "Serial", "open_executor"]
@@ -63,22 +63,13 @@ def _engine(site: Site, production: Path) -> AbstractContextManager[Executor]:
     if site.executor == "serial":
         return Serial()
     if site.executor == "local":
-        return _local(site)
+        return open_local_pool(site.n_slots)
     if site.executor in ("allocation", "slurm"):
         _check_parsl(site.executor)
         from orchestrator.production.engine.parsl_engine import open_parsl
 
         return open_parsl(site, production)
     return _from_factory(site)
-
-
-@contextmanager
-def _local(site: Site) -> Iterator[Executor]:
-    pool = LocalPool(site.n_slots)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _check_parsl(executor: str) -> None:

@@ -11,6 +11,7 @@ against something that Parsl does by itself:
 `reap`                                      a manager that starts while the driver dies hangs until its wall time
 `ParslPool.fault`                           after a killed interchange, futures never finish
 `_asking`, no linger                        so does the shutdown then
+`_sending`                                  a call that waits to be sent while the socket is closed aborts the driver
 ``windowed_error_handler``                  one block that fails while it is the only one fails every call
 ``retries=0``                               application errors are retried too; ours are counted in the ledger
 `addresses_of`                              a public server is asked for this machine's address
@@ -26,6 +27,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -65,6 +67,8 @@ _SRUN = "--mpi=none --cpu-bind=none --kill-on-bad-exit=0"
 _MISSED_BEATS = 4
 _ANSWER_SECONDS = 60.0
 """Patience with the interchange, which answers in milliseconds."""
+_LOOK_MILLISECONDS = 200
+"""How often a call that waits to be sent looks whether there will be anybody to send it to."""
 _SAFE_PATH = re.compile(r"[\w./+@%:,=~-]+")
 """Parsl puts paths into shell lines without quotes."""
 
@@ -77,6 +81,8 @@ class _Workers(HighThroughputExecutor):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._asked_for: dict[str, float] = {}
+        self.sending = threading.Lock()
+        self.closing = False
 
     @property
     def status_polling_interval(self) -> float:
@@ -89,10 +95,17 @@ class _Workers(HighThroughputExecutor):
         return self.interchange_proc is not None and self.interchange_proc.poll() is None
 
     def start(self) -> None:
-        """Start the interchange; no later question to it waits for ever."""
+        """Start the interchange; no later question or call to it waits for ever."""
         super().start()
+        setattr(self.outgoing_q, "put", partial(_sending, self, self.outgoing_q.put))  # noqa: B010
         setattr(self.command_client, "run", partial(_asking, self, self.command_client.run))  # noqa: B010
         self.outgoing_q.zmq_socket.setsockopt(zmq.LINGER, 0)
+
+    def shutdown(self, timeout: float = 10.0) -> None:
+        """End the interchange, when no thread is in the socket that is closed."""
+        self.closing = True
+        with self.sending:
+            super().shutdown(timeout)
 
     def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
         """Give blocks back: none when none is asked for, and no idle one that is younger than the idle time."""
@@ -118,6 +131,16 @@ def _asking(workers: _Workers, run: Callable[..., Any], message: Any, **_: Any) 
     if not workers.is_connected:
         raise CommandClientBadError
     return run(message, timeout_s=_ANSWER_SECONDS)
+
+
+def _sending(workers: _Workers, put: Callable[[Any], None], message: Any) -> None:
+    """Send a call when somebody is there to take it, or never: `ParslPool.fault` says what is wrong."""
+    with workers.sending:
+        while not workers.closing:
+            if workers.outgoing_q.zmq_socket.poll(_LOOK_MILLISECONDS, zmq.POLLOUT):
+                put(message)
+                return
+    raise CommandClientBadError
 
 
 class ParslPool(Executor):
@@ -186,8 +209,8 @@ def _pass_on(future: Future[Any], parsls: Future[Any]) -> None:
     error = parsls.exception()
     if error is None:
         future.set_result(parsls.result())
-    elif isinstance(error, WorkerLost | ManagerLost):
-        future.set_exception(ChunkLost(str(error)))
+    elif isinstance(error, WorkerLost | ManagerLost | CommandClientBadError):
+        future.set_exception(ChunkLost(str(error) or "the engine was shut down"))
     elif isinstance(error, BadStateException | TooManyJobFailuresError):
         future.set_exception(EngineLost(_no_blocks(error)))
     else:

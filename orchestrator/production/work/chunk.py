@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.fit.scratch import make_scratch_folder
 from orchestrator.production.columns import COMMON_COLUMNS, Column
 from orchestrator.production.plan import Plan, read_plan
 from orchestrator.production.records import ChunkOrder, ChunkReport, TaskRecord, Work
@@ -172,34 +172,13 @@ def _workbench(production: Path, plan_file: str) -> _Workbench:
 def _new_workbench(production: Path, plan_file: str) -> _Workbench:
     plan = read_plan(production, plan_file)
     plan.add_python_path()
-    scratch = _scratch_folder(plan)
+    parent = Path(os.path.expandvars(plan.scratch)) if plan.scratch else Path(tempfile.gettempdir())
+    scratch = make_scratch_folder(parent, "orchestrator")
     if plan.isolation == "none":
         from orchestrator.production.work.in_process import InProcess
 
         return _Workbench(plan, InProcess(plan, production, scratch))
     return _Workbench(plan, Supervisor(plan, plan_file, production, scratch))
-
-
-def _scratch_folder(plan: Plan) -> Path:
-    """Make a folder for files that pass, and remove those that killed workers of this machine have left."""
-    parent = Path(os.path.expandvars(plan.scratch)) if plan.scratch else Path(tempfile.gettempdir())
-    parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"orchestrator-{os.getuid()}-{socket.gethostname()}-"
-    for left in parent.glob(f"{prefix}*"):
-        number = left.name.removeprefix(prefix).partition("-")[0]
-        if number.isdigit() and not _lives(int(number)):
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def stop_fitters() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.errors import StageError
 from orchestrator.fit.launch import EXIT_START, StartPointError
-from orchestrator.fit.mpi import find_mpiexec, without_scheduler
+from orchestrator.fit.mpi import find_mpiexec, without_launcher
 from orchestrator.fit.process import run_logged, sampler_environment
 from orchestrator.stage import Stage
 
@@ -55,7 +55,7 @@ def run_ranks(stage: Stage, mpi_command: str, log: Path) -> float:
     command = rank_command(stage, mpi_command)
     environment = sampler_environment()
     if Path(command[0]).name not in _USED_BY_SCHEDULER:
-        environment = without_scheduler(environment)
+        environment = without_launcher(environment)
     if shutil.which(command[0]) is None:
         msg = f"the program {command[0]!r} of mpi_command = {mpi_command!r} was not found"
         raise StageError(msg)

@@ -50,3 +50,15 @@ def test_a_users_mistake_is_a_message_and_exit_code_2(text, message, tmp_path):
 
     assert re.search(message, found.output)
     assert "Traceback" not in found.output
+
+
+def test_a_module_whose_data_cannot_be_simulated_is_refused_before_any_process_starts(tmp_path):
+    (tmp_path / "mine.py").write_text("def setup(options): pass\ndef execute(block, when): return 0\n")
+    stage = gaussian_stage(
+        pipeline={"modules": "GaussianTarget Mine"}, Mine={"file": str(tmp_path / "mine.py")}
+    )
+    (tmp_path / "fit.json").write_text(json.dumps([stage]))
+    found = invoke(tmp_path / "fit.json", "--n", 2)
+    assert found.exit_code == 2
+    assert "[Mine] is a module of your own" in found.output
+    assert not (tmp_path / "fit_validation").exists()

@@ -131,6 +131,20 @@ def test_a_killed_interchange_is_noticed_and_nothing_stays(production, cluster, 
     wait_until(lambda: not marked_processes(str(production)), 15, "no process left")
 
 
+def test_leaving_while_a_call_waits_to_be_sent(production, cluster, pilot_site):
+    """A socket that one thread closes while another one sends aborts the driver."""
+    with open_executor(pilot_site(), production=production) as executor:
+        (interchange,) = interchanges(production)
+        interchange.kill()
+        wait_until(executor.fault, 5, "the interchange missed")
+        futures = [executor.submit(execute, chunk) for chunk in chunks(production, 4, 0.1)]
+        time.sleep(0.5)
+        assert not any(future.done() for future in futures), "the fault of the engine is no outcome of its calls"
+        closing = time.monotonic()
+    assert time.monotonic() - closing < 10
+    assert all(is_lost(future.exception(timeout=1)) for future in futures)
+
+
 def test_all_ends_with_a_killed_driver_and_a_rerun_completes(production, cluster, pilot_site):
     site = pilot_site().model_dump_json()
     command = [sys.executable, engine_driver.__file__, str(production), site, "24", "0.4"]

@@ -11,9 +11,9 @@ import pytest
 from slurm_cluster import wait_until
 
 from orchestrator.errors import ProductionError
+from orchestrator.fit.mpi import without_launcher
 from orchestrator.production.engine.addresses import addresses_of
 from orchestrator.production.engine.allocation import end_of_allocation
-from orchestrator.production.engine.environment import without_launcher
 from orchestrator.production.engine.own_jobs import label_of
 from orchestrator.production.engine.tether import tethered
 

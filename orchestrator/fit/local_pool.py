@@ -6,20 +6,30 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from orchestrator.production.engine.lost import EngineLost
-
-__all__ = ["LocalPool"]
+__all__ = ["LocalPool", "open_local_pool"]
 
 _MOST_BREAKS = 12
 """Pools in a row that break without a single finished call; more than a target is retried for a lost worker."""
+
+
+@contextmanager
+def open_local_pool(
+    workers: int, begin: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+) -> Iterator[LocalPool]:
+    """Open a pool, and end its workers on leaving, busy or not; parameters as those of `LocalPool`."""
+    pool = LocalPool(workers, begin, arguments)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class LocalPool(Executor):
@@ -35,10 +45,17 @@ class LocalPool(Executor):
     ----------
     workers : int
         Number of processes. They are spawned: a script that opens a pool needs ``if __name__ == "__main__"``.
+    begin : callable, optional
+        Called in each process before its first call.
+    arguments : tuple
+        For `begin`.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(
+        self, workers: int, begin: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+    ) -> None:
         self.workers = workers
+        self._begin = begin, arguments
         self._context = multiprocessing.get_context("spawn")
         # Workers hold one end: it reads as closed when this process closes the other, or dies.
         self._lifeline, self._held = self._context.Pipe(duplex=False)
@@ -52,7 +69,7 @@ class LocalPool(Executor):
 
         Raises
         ------
-        EngineLost
+        concurrent.futures.process.BrokenProcessPool
             If the workers die again and again before they finish anything.
         """
         try:
@@ -92,7 +109,7 @@ class LocalPool(Executor):
 
     def _open(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self.workers, mp_context=self._context, initializer=_begin_worker, initargs=(self._lifeline,)
+            self.workers, self._context, initializer=_begin_worker, initargs=(self._lifeline, *self._begin)
         )
 
     def _renew(self) -> None:
@@ -100,10 +117,10 @@ class LocalPool(Executor):
         if self._breaks > _MOST_BREAKS:
             msg = (
                 f"the worker processes ended {self._breaks} times without finishing anything; a script that starts "
-                'a production needs `if __name__ == "__main__":` around it, and enough memory for '
-                f"{self.workers} workers; `site.executor=serial` shows what happens in a worker"
+                'them needs `if __name__ == "__main__":` around what it does, and the machine memory for '
+                f"{self.workers} of them"
             )
-            raise EngineLost(msg)
+            raise BrokenProcessPool(msg)
         self._pool.shutdown(wait=False)
         self._pool = self._open()
 
@@ -118,10 +135,12 @@ class LocalPool(Executor):
             future.set_exception(error)
 
 
-def _begin_worker(lifeline: Connection) -> None:
+def _begin_worker(lifeline: Connection, begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     """Leave Ctrl-C to the driver, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True, name="lifeline").start()
+    if begin is not None:
+        begin(*arguments)
 
 
 def _end_with_driver(lifeline: Connection) -> None:

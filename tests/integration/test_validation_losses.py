@@ -43,9 +43,9 @@ def mocks_of(config, folder, number):
 
 def test_a_process_that_dies_costs_no_mock(tmp_path):
     config = config_of(tmp_path, "not marker.exists()")
-    disturbed = mocks_of(config, tmp_path / "disturbed", 4)
+    disturbed = mocks_of(config, tmp_path / "disturbed", 3)
     assert (tmp_path / "has_died").exists()
-    quiet = mocks_of(config, tmp_path / "quiet", 4)
+    quiet = mocks_of(config, tmp_path / "quiet", 3)
     for one, other in zip(disturbed, quiet, strict=True):
         assert one.truth == other.truth
         assert one.stages[0].draws == other.stages[0].draws

@@ -134,14 +134,23 @@ def counts(connection: sa.Connection, selection: Selection) -> dict[str, dict[St
     found: dict[str, dict[State, int]] = {
         stage: {} for stage in known.stages if not selection.stages or stage in selection.stages
     }
-    rows = connection.execute(
-        sa.select(task.c.stage, task.c.state, sa.func.count())
-        .where(*conditions)
-        .group_by(task.c.stage, task.c.state)
-    )
+    if selection.targets or selection.where or selection.limit is not None:
+        number = sa.select(task.c.stage, task.c.state, sa.func.count()).where(*conditions)
+        rows = [row._tuple() for row in connection.execute(number.group_by(task.c.stage, task.c.state))]
+    else:
+        # One stretch of the index after the other: it takes half of the time that forming groups does.
+        states = [state for state in State if not selection.states or state in selection.states]
+        stretches = [(stage, state) for stage in found for state in states]
+        rows = [(*stretch, _n_tasks(connection, *stretch)) for stretch in stretches]
     for stage, state, n in rows:
-        found[stage][State(state)] = n
+        if n:
+            found[stage][State(state)] = n
     return {stage: {state: by[state] for state in State if state in by} for stage, by in found.items()}
+
+
+def _n_tasks(connection: sa.Connection, stage: str, state: State) -> int:
+    number = sa.select(sa.func.count()).select_from(task).where(task.c.stage == stage, task.c.state == state)
+    return connection.execute(number).scalar_one()
 
 
 def errors(connection: sa.Connection, selection: Selection) -> list[ErrorLine]:
@@ -157,7 +166,7 @@ def errors(connection: sa.Connection, selection: Selection) -> list[ErrorLine]:
             sa.func.min(task.c.target_id).label("first"),
         )
         .select_from(source)
-        .where(*conditions, attempt.c.outcome != "done", task.c.error_class != "")
+        .where(*conditions, attempt.c.outcome != "done", task.c.error_class != sa.text("''"))
         .where(task.c.state.in_([State.FAILED, State.READY, State.RUNNING, State.HELD]))
         .group_by(task.c.stage, attempt.c.error_class, attempt.c.message)
         .subquery()

@@ -156,16 +156,13 @@ task = sa.Table(
 )
 # Counting reads this index alone.
 sa.Index("task_by_state", task.c.stage, task.c.state)
-# As small as what is ready, and in the order of work; with all that finding work asks for. As text, which both
-# databases take: with arguments of its own dialect, PostgreSQL's is imported even for a file.
-sa.event.listen(
-    task,
-    "after_create",
-    sa.DDL(
-        "CREATE INDEX task_ready ON task (target_id, stage, not_before, state) "
-        f"WHERE state = '{State.READY}'"
-    ),
-)
+# As small as what is ready, and in the order of work, with all that finding work asks for; as what has gone wrong. As
+# text, which both databases take: with arguments of its own dialect, PostgreSQL's is imported even for a file.
+for _index in (
+    f"CREATE INDEX task_ready ON task (target_id, stage, not_before, state) WHERE state = '{State.READY}'",
+    "CREATE INDEX task_with_error ON task (stage, state) WHERE error_class <> ''",
+):
+    sa.event.listen(task, "after_create", sa.DDL(_index))
 
 attempt = sa.Table(
     "attempt",

@@ -51,6 +51,12 @@ def test_counting_reads_the_index_of_states_alone(busy):
     assert "COVERING INDEX task_by_state" in plan
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_errors_are_found_without_looking_at_what_went_well(busy):
+    (plan,) = [plan for text, plan in plans(busy, busy.errors).items() if "count(*)" in text]
+    assert "USING INDEX task_with_error" in plan
+
+
 def test_work_is_found_in_order_without_sorting(busy):
     found = plans(busy, lambda: busy.next_work(10))
     (plan,) = [plan for text, plan in found.items() if "DISTINCT" in text]

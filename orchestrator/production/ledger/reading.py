@@ -136,22 +136,21 @@ def counts(connection: sa.Connection, selection: Selection) -> dict[str, dict[St
     }
     if selection.targets or selection.where or selection.limit is not None:
         number = sa.select(task.c.stage, task.c.state, sa.func.count()).where(*conditions)
-        groups = connection.execute(number.group_by(task.c.stage, task.c.state))
-        rows = [(stage, State(state), n) for stage, state, n in groups]
+        statements = [number.group_by(task.c.stage, task.c.state)]
     else:
-        # One stretch of the index after the other: it takes half of the time that forming groups does.
+        # One stretch of the index after the other takes half of the time that forming groups does.
         states = [state for state in State if not selection.states or state in selection.states]
-        stretches = [(stage, state) for stage in found for state in states]
-        rows = [(*stretch, _n_tasks(connection, *stretch)) for stretch in stretches]
-    for stage, state, n in rows:
-        if n:
-            found[stage][state] = n
+        statements = [_n_tasks(stage, state) for stage in found for state in states]
+    if statements:  # all in one: of PostgreSQL, two would not see the same moment
+        for stage, state, n in connection.execute(sa.union_all(*statements)):
+            if n:
+                found[stage][State(state)] = n
     return {stage: {state: by[state] for state in State if state in by} for stage, by in found.items()}
 
 
-def _n_tasks(connection: sa.Connection, stage: str, state: State) -> int:
-    number = sa.select(sa.func.count()).select_from(task).where(task.c.stage == stage, task.c.state == state)
-    return connection.execute(number).scalar_one()
+def _n_tasks(stage: str, state: State) -> sa.Select[*tuple[Any, ...]]:
+    place = sa.literal(stage), sa.literal(str(state))
+    return sa.select(*place, sa.func.count()).select_from(task).where(task.c.stage == stage, task.c.state == state)
 
 
 def errors(connection: sa.Connection, selection: Selection) -> list[ErrorLine]:

@@ -14,6 +14,7 @@ from orchestrator.fit.chain import OPTIMISERS, read_chain
 from orchestrator.fit.fork_pool import ForkPool
 from orchestrator.fit.parallel_gain import MeasuredPool
 from orchestrator.fit.repair import repair_chain
+from orchestrator.fit.samplers.checkpoints import whole_checkpoints
 from orchestrator.fit.samplers.choice import covariance_overrides, is_ours
 from orchestrator.fit.samplers.seeding import seeded_generators
 from orchestrator.fit.start_points import FIRST_STEP, ball_of_walkers, curvature_scales, prior_walkers
@@ -129,7 +130,11 @@ def run_one(
         pool = None
     # A percent sign in a path would be taken for an interpolation.
     override = {key: value.replace("%", "%%") for key, value in override.items()}
-    with seeded_generators() if name in UNSEEDED else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if name in UNSEEDED:
+            stack.enter_context(seeded_generators())
+        if name == "nautilus":
+            stack.enter_context(whole_checkpoints())
         run_cosmosis(ini, pool=pool, pipeline=pipeline, priors=pipeline.priors_files, override=override)
     if is_master and Sampler.registry[name].needs_output and (name in OPTIMISERS or not is_last):
         _carry_peak(pipeline, output, name)

@@ -37,7 +37,7 @@ def test_the_file_is_that_of_nautilus(tmp_path):
     def sampled(file, resume):
         sampler = nautilus.Sampler(
             lambda cube: cube, lambda point: -0.5 * float(((point - 0.5) ** 2).sum()) / 0.01, n_dim=2, n_live=100,
-            seed=1, filepath=file, resume=resume,
+            n_networks=0, seed=1, filepath=file, resume=resume,
         )  # fmt: skip
         sampler.run(n_eff=200)
         return sampler

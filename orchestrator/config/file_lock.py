@@ -1,4 +1,4 @@
-"""A file lock that ends with the process, whatever ends it."""
+"""A file lock that ends with the process, whatever ends it; and whether a process lives that a name is left of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["hold_lock_file"]
+__all__ = ["hold_lock_file", "is_alive"]
 
 
 @contextlib.contextmanager
@@ -58,3 +58,14 @@ def hold_lock_file(
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def is_alive(process: int) -> bool:
+    """Return whether a process of this machine lives; one that may not be asked does."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

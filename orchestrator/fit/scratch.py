@@ -8,6 +8,8 @@ import socket
 import tempfile
 from pathlib import Path
 
+from orchestrator.config.file_lock import is_alive
+
 __all__ = ["make_scratch_folder"]
 
 
@@ -30,16 +32,6 @@ def make_scratch_folder(parent: Path, purpose: str) -> Path:
     prefix = f"{purpose}-{os.getuid()}-{socket.gethostname()}-"
     for left in parent.glob(f"{prefix}*"):
         number = left.name.removeprefix(prefix).partition("-")[0]
-        if number.isdigit() and not _lives(int(number)):
+        if number.isdigit() and not is_alive(int(number)):
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -6,12 +6,12 @@ Only the ledger is read, and nothing but what that needs is imported.
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import socket
 import time
 from pathlib import Path
 
+from orchestrator.config.file_lock import is_alive
 from orchestrator.production.ledger.ledger import open_ledger
 from orchestrator.production.ledger.reader import LedgerReader
 from orchestrator.production.ledger.reading import Rate, TaskRow
@@ -108,16 +108,6 @@ def driver_at_work(folder: str | Path) -> str:
     except OSError:
         return ""
     match = _HOLDER.fullmatch(text)
-    if match and match[2] == socket.gethostname() and not _is_alive(int(match[1])):
+    if match and match[2] == socket.gethostname() and not is_alive(int(match[1])):
         return ""  # it was killed and could not say so
     return text
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

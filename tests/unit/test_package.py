@@ -80,8 +80,7 @@ IMPORTED_BY_NAME = {"dust_extinction"}
 """Its modules of laws are imported by their names in a table."""
 
 
-DISTRIBUTIONS = {
-    "nautilus": "nautilus-sampler","yaml": "pyyaml", "zmq": "pyzmq"}
+DISTRIBUTIONS = {"nautilus": "nautilus-sampler", "yaml": "pyyaml", "zmq": "pyzmq"}
 """Packages whose distribution has another name."""
 
 

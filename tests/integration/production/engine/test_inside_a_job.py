@@ -23,8 +23,7 @@ print(end_of_allocation() - time.time())
 """
 RANKS = """
 import subprocess, sys
-from orchestrator.fit.mpi import child_environment
-from orchestrator.fit.mpi import without_launcher
+from orchestrator.fit.mpi import child_environment, without_launcher
 rank = "import os; from mpi4py import MPI; os.write(1, b'%d ' % MPI.COMM_WORLD.size)"
 command = [sys.argv[1], "-n", "2", sys.executable, "-c", rank]
 subprocess.run(command, env=without_launcher(child_environment()), timeout=30, check=True)

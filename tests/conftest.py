@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("small_productions")  # what its `check` finds is shown as in a test
+
 TESTS = Path(__file__).resolve().parent
 KINDS = ("unit", "integration", "statistical")
 

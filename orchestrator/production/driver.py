@@ -47,6 +47,7 @@ _COMMIT_SECONDS = 1.0
 """Journals that come in faster are committed together."""
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _MOST_ERRORS = 5
+"""Chunks in succession that may fail as a whole."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ class _Loop:
                 self._consider(outcome)
 
     def _consider(self, outcome: BaseException) -> None:
-        """End the run if workers cannot write, or fail again and again before they have begun a target."""
+        """End the run if workers cannot write, or chunk after chunk fails."""
         self.n_errors += 1
         if isinstance(outcome, OSError) and outcome.errno in _CANNOT_WRITE:
             self.stopping.ask(f"a worker cannot write ({outcome}); make room, then the same command continues")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator.production.breaker import Breaker
 from orchestrator.production.columns import Column
 from orchestrator.production.ledger.ledger import Ledger
+from orchestrator.production.open_tasks import open_tasks
 from orchestrator.production.plan import Plan
-from orchestrator.production.records import ChunkOrder, ErrorClass, State, TaskRecord
+from orchestrator.production.records import ChunkOrder, ErrorClass, StagePlan, State, TaskOrder, TaskRecord
 from orchestrator.production.retry import Decision, decide
 from orchestrator.production.work.journal import ColumnsFrame, read_journal
 
@@ -130,7 +131,7 @@ class Intake:
                 for stage, columns in content.columns.items():
                     self.ledger.ensure_columns(stage, list(columns.values()))
                 paths[path] = sum(bool(record.samples) for record in content.records)
-            records, released = _with_lost(one, content.records)
+            records, released = _with_lost(one, content.records, self.stages)
             verdicts += self._decided(records)
             unfinished += released
         self._write(verdicts)
@@ -217,23 +218,32 @@ def _content(path: Path, kept: str) -> _Content:
     return content
 
 
-def _with_lost(came: _Came, records: list[TaskRecord]) -> tuple[list[TaskRecord], list[int]]:
-    """Add a record for the target that a lost worker was at; return the targets that are free again too."""
+def _with_lost(
+    came: _Came, records: list[TaskRecord], stages: Mapping[str, StagePlan]
+) -> tuple[list[TaskRecord], list[int]]:
+    """Add a record for the task that a lost worker was at; return the targets that are free again too.
+
+    Free is also one of which a stage has cost the process for fits its life, before other stages had begun.
+    """
     if came.order is None:
         return records, []
-    seen = {(record.target_id, record.stage) for record in records}
-    ended = {record.target_id for record in records if record.outcome != "done"}
-    open_works = [
-        work
-        for work in came.order.works
-        if work.target_id not in ended and any((work.target_id, task.stage) not in seen for task in work.tasks)
-    ]
-    if came.lost is None or not open_works:
-        return records, [work.target_id for work in open_works]
-    first, *others = open_works
-    task = next(task for task in first.tasks if (first.target_id, task.stage) not in seen)
+    answered: dict[int, set[str]] = {}
+    failed: dict[int, set[str]] = {}
+    for record in records:
+        answered.setdefault(record.target_id, set()).add(record.stage)
+        failed.setdefault(record.target_id, set()).update([record.stage] if record.outcome != "done" else [])
+    left: dict[int, TaskOrder] = {}
+    for work in came.order.works:
+        number = work.target_id
+        tasks = open_tasks(stages, work.tasks, answered.get(number, ()), failed.get(number, ()))
+        if tasks:
+            left[number] = tasks[0]
+    if came.lost is None or not left:
+        return records, list(left)
+    at = next((number for number in left if not failed.get(number)), next(iter(left)))
+    task = left.pop(at)
     lost = TaskRecord(
-        target_id=first.target_id,
+        target_id=at,
         stage=task.stage,
         attempt=task.attempt,
         recipe=task.recipe,
@@ -242,4 +252,4 @@ def _with_lost(came: _Came, records: list[TaskRecord]) -> tuple[list[TaskRecord]
         message=f"its worker was lost: {type(came.lost).__name__}: {came.lost}"[:2000],
         started=time.time(),
     )
-    return [*records, lost], [work.target_id for work in others]
+    return [*records, lost], list(left)

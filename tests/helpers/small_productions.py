@@ -56,6 +56,12 @@ def root(target, options, upstream):
     return {"number": int(upstream["square"]["squared"] ** 0.5), "text": f"{target['target']} is done"}
 
 
+def end_process(target, options, upstream):
+    """A stage that takes the process along in which it runs."""
+    _note(target, "end_process")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 # --- the production ---
 def total(*, root: Table) -> dict:
     """A stage over all targets: how many there are, and the sum of their numbers."""

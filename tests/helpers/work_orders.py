@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -114,6 +115,18 @@ def misbehave(target, options, upstream):
         Path(options["file"]).write_text(str(os.getpid()))
         time.sleep(60)
     return {"process": os.getpid()}
+
+
+def fail_and_die_later(target, options, upstream):
+    """Fail; the fitter answers that, and is killed before it says that the next stage waits for this one."""
+    from orchestrator.production.work import fit_target
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    fit_target.Skipped = die
+    msg = "no such galaxy"
+    raise ValueError(msg)
 
 
 def rest(target, options, upstream):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from orchestrator.fit.scratch import make_scratch_folder
 from orchestrator.production.columns import COMMON_COLUMNS, Column
+from orchestrator.production.open_tasks import open_tasks
 from orchestrator.production.plan import Plan, read_plan
 from orchestrator.production.records import ChunkOrder, ChunkReport, TaskRecord, Work
 from orchestrator.production.work.answers import Answer
@@ -69,15 +70,16 @@ def run_chunk(order: ChunkOrder) -> ChunkReport:
     Raises
     ------
     ProductionError
-        If the plan cannot be read, the journal not be written, or no process be started. What was finished is in the
-        journal.
+        If the plan cannot be read, or the journal not be written. What was finished is in the journal.
+    FitterStartError
+        If no process for fits can be started.
     """
     begun = time.monotonic()
     production = Path(order.production)
     bench = _workbench(production, order.plan)
     journal = Journal(production / SPOOL, order.chunk)
     try:
-        left = list(_unfinished(order, journal))
+        left = list(_unfinished(order, journal, bench.plan))
         while left and not _must_stop(order, production, bench.per_target):
             size = _batch(left, bench)
             _run(bench, left[:size], journal)
@@ -130,27 +132,26 @@ def _must_stop(order: ChunkOrder, production: Path, per_target: float | None) ->
     return (production / STOP_FILE).exists()
 
 
-def _unfinished(order: ChunkOrder, journal: Journal) -> Iterator[Work]:
+def _unfinished(order: ChunkOrder, journal: Journal, plan: Plan) -> Iterator[Work]:
     """Yield the targets, without what the journal that a killed worker has left holds already."""
+    stages = {stage.name: stage for stage in plan.stages}
     found: dict[int, list[TaskRecord]] = {}
     for record in journal.found:
         found.setdefault(record.target_id, []).append(record)
+    place = f"{SPOOL}/{journal.path.name}#"
     for work in order.works:
         records = found.get(work.target_id, [])
-        if not records:
-            yield work
-        elif all(record.outcome == "done" for record in records):
-            done = {record.stage for record in records}
-            place = f"{SPOOL}/{journal.path.name}#"
-            tasks = tuple(task for task in work.tasks if task.stage not in done)
-            if tasks:
-                yield replace(
-                    work,
-                    tasks=tasks,
-                    upstream={**work.upstream, **{r.stage: r.samples and place + r.samples for r in records}},
-                    upstream_keys={**work.upstream_keys, **{r.stage: r.key for r in records}},
-                    upstream_columns={**work.upstream_columns, **{r.stage: r.columns for r in records}},
-                )
+        done = [record for record in records if record.outcome == "done"]
+        failed = {record.stage for record in records} - {record.stage for record in done}
+        tasks = open_tasks(stages, work.tasks, {record.stage for record in records}, failed)
+        if tasks:
+            yield replace(
+                work,
+                tasks=tasks,
+                upstream={**work.upstream, **{r.stage: r.samples and place + r.samples for r in done}},
+                upstream_keys={**work.upstream_keys, **{r.stage: r.key for r in done}},
+                upstream_columns={**work.upstream_columns, **{r.stage: r.columns for r in done}},
+            )
 
 
 _benches: dict[tuple[int, str, str], _Workbench] = {}

@@ -23,8 +23,9 @@ from typing import Protocol
 
 import psutil
 
-from orchestrator.errors import ProductionError
+from orchestrator.errors import OrchestratorError
 from orchestrator.fit.process import sampler_environment
+from orchestrator.production.open_tasks import open_tasks
 from orchestrator.production.plan import Plan
 from orchestrator.production.records import ErrorClass, TaskOrder, TaskRecord, Work
 from orchestrator.production.work.answers import Answer, Finished, Skipped, answer_from
@@ -33,7 +34,7 @@ from orchestrator.production.work.channel import Channel, ChannelClosedError
 from orchestrator.production.work.limits import MEGABYTE
 from orchestrator.production.work.record_text import work_to
 
-__all__ = ["Fits", "Supervisor"]
+__all__ = ["FitterStartError", "Fits", "Supervisor"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ _MOST_FITS = 5000
 _GROWTH_FACTOR, _GROWTH = 2.0, 500 * MEGABYTE
 """A fitter that holds more than this, compared with what it held after its first fit, is replaced."""
 _LAST_WORDS_SECONDS = 0.3
+
+
+class FitterStartError(OrchestratorError):
+    """A fitter did not start. It is no `ProductionError`: once is bad luck, and the run goes on."""
 
 
 class Fits(Protocol):
@@ -101,7 +106,7 @@ class Supervisor:
 
         Raises
         ------
-        ProductionError
+        FitterStartError
             If no fitter can be started.
         """
         left = list(works)
@@ -121,24 +126,28 @@ class Supervisor:
 
     def _of_one(self, work: Work) -> Iterator[Answer | Skipped | Finished]:
         """Yield the answers to one target."""
+        stages = {stage.name: stage for stage in self.plan.stages}
         tasks = self._in_order(work)
-        done = 0
-        try:
-            while True:
-                task = tasks[min(done, len(tasks) - 1)]
-                self._begun = time.time()
-                answer = self._wait(task, of_task=done < len(tasks))
-                if isinstance(answer, Finished):
-                    self._note(answer)
-                    yield answer
-                    return
-                done += 1
+        answered: set[str] = set()
+        failed: set[str] = set()
+        while True:
+            left = open_tasks(stages, tasks, answered, failed)
+            self._begun = time.time()
+            try:
+                answer = self._wait(left[0] if left else tasks[-1], of_task=bool(left))
+            except (_Killed, ChannelClosedError) as ending:
+                if left:
+                    yield Answer(self._failed(work, left[0], ending))
+                self._end()
+                answer = Finished(work.target_id)
+            if isinstance(answer, Finished):
+                self._note(answer)
                 yield answer
-        except (_Killed, ChannelClosedError) as ending:
-            if done < len(tasks):
-                yield Answer(self._failed(work, tasks[done], ending))
-            self._end()
-            yield Finished(work.target_id)
+                return
+            if isinstance(answer, Answer):
+                answered.add(answer.record.stage)
+                failed.update([answer.record.stage] if answer.record.outcome != "done" else [])
+            yield answer
 
     def _in_order(self, work: Work) -> list[TaskOrder]:
         place = {stage.name: index for index, stage in enumerate(self.plan.stages)}
@@ -264,7 +273,7 @@ class Supervisor:
             code = self._process.returncode
             self._end()
             msg = f"the process for fits did not start (exit code {code}); its messages are in the log of the worker"
-            raise ProductionError(msg) from error
+            raise FitterStartError(msg) from error
 
     def _end(self) -> None:
         """End the fitter with everything that it has started."""

@@ -59,6 +59,33 @@ def test_a_killed_process_costs_the_target_it_was_at(tmp_path, undisturbed, of):
 
 
 @pytest.mark.timeout(120)
+def test_a_fitter_that_is_killed_while_it_starts_costs_no_run(tmp_path, undisturbed):
+    run_file = write_production(tmp_path)
+    process = start(run_file)
+    wait_until(lambda: any(map(is_fitter, tree(process.pid))))
+    kill(list(filter(is_fitter, tree(process.pid))))
+    assert process.wait(90) == 1
+    assert "did not start" in log_of(run_file)
+    assert final_table(run_file) == undisturbed
+    assert len(executions(run_file)) == 2 * N_TARGETS - 5
+
+
+@pytest.mark.timeout(120)
+def test_a_stage_that_kills_its_process_leaves_the_other_stages_alone(tmp_path):
+    """Stages that do not need it are done in the same run, for targets too that it has failed for."""
+    stages = {
+        name: {"stage": {"needs": []}, "function": {"call": f"small_productions:{name}", "seconds": 0.0}}
+        for name in ("end_process", "square")
+    }
+    run_file = write_production(tmp_path, n_targets=3, pipeline=stages)
+    assert finish(run_file) == 1
+    states, _ = final_table(run_file)
+    assert {(state, error) for _, stage, state, error in states if stage == "end_process"} == {("failed", "crash")}
+    assert {(state, error) for _, stage, state, error in states if stage == "square"} == {("done", "")}
+    assert set(executions(run_file).values()) == {1, 2}, "the first is tried once more, the second done once"
+
+
+@pytest.mark.timeout(120)
 def test_a_killed_driver_leaves_no_process_and_the_next_one_goes_on(tmp_path, undisturbed):
     run_file = write_production(tmp_path)
     process = start(run_file)

@@ -83,6 +83,21 @@ def test_memory_over_the_limit_is_stopped(tmp_path):
     assert after.outcome == "done"
 
 
+def test_a_stage_that_waits_for_a_failed_one_is_not_what_the_fitter_died_of(tmp_path):
+    plan = a_production(
+        tmp_path, a_function("fail_and_die_later"), a_function("double", "second", needs=("first",)),
+        a_function("double", "third"),
+    )  # fmt: skip
+    report = run_chunk(an_order(tmp_path, plan, [a_work(plan, 0), a_work(plan, 1, ["third"])]))
+    assert summary_of(records_of(tmp_path, report)) == {
+        (0, "first"): "unknown",
+        (0, "third"): "crash",
+        (1, "third"): "done",
+    }
+    report = run_chunk(an_order(tmp_path, plan, [a_work(plan, 0, ["first", "second"])], chunk="1-2"))
+    assert summary_of(records_of(tmp_path, report)) == {(0, "first"): "unknown"}
+
+
 def test_a_fitter_that_somebody_kills_is_replaced(tmp_path):
     file = tmp_path / "process"
     plan = a_production(tmp_path, a_function("misbehave", options={"file": str(file)}))

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -18,6 +18,9 @@ __all__ = ["LocalPool", "open_local_pool"]
 
 _MOST_BREAKS = 12
 """Pools in a row that break without a single finished call; more than a target is retried for a lost worker."""
+
+_BREAKS = (BrokenProcessPool, OSError, ValueError)
+"""What the standard pool raises when it takes a call; the latter two when it breaks while it starts a process."""
 
 
 @contextmanager
@@ -38,8 +41,10 @@ class LocalPool(Executor):
     The standard pool is of no more use once one of its processes has been killed: every call in flight fails with
     ``BrokenProcessPool``. Here the next call opens a new one. Workers end with this process, however it ends.
 
-    What has been submitted cannot be cancelled. The thread of the standard pool ends with a traceback when a process
-    dies while it still holds a cancelled future, and leaves those behind it unfinished for ever (CPython 3.11).
+    What CPython 3.11 gets wrong: when a process dies while the standard pool still holds a cancelled future, its
+    thread ends with a traceback and leaves the other futures unfinished for ever; so nothing that was handed in
+    can be cancelled. When one dies while another is being started, that one is waited for and not ended, and the call
+    that it was started for may be forgotten; so each pool has a lifeline of its own, which ends what is left.
 
     Parameters
     ----------
@@ -57,8 +62,7 @@ class LocalPool(Executor):
         self.workers = workers
         self._begin = begin, arguments
         self._context = multiprocessing.get_context("spawn")
-        # Workers hold one end: it reads as closed when this process closes the other, or dies.
-        self._lifeline, self._held = self._context.Pipe(duplex=False)
+        self._lock = threading.RLock()  # the standard pool's thread comes in by `_pass_on`
         self._in_flight: set[Future[Any]] = set()
         self._breaks = 0
         self._looks = 0
@@ -72,16 +76,20 @@ class LocalPool(Executor):
         concurrent.futures.process.BrokenProcessPool
             If the workers die again and again before they finish anything.
         """
-        try:
-            inner = self._pool.submit(function, *args, **kwargs)
-        except BrokenProcessPool:
-            self._renew()
-            inner = self._pool.submit(function, *args, **kwargs)
+        while True:
+            try:
+                inner = self._pool.submit(function, *args, **kwargs)
+            except _BREAKS as error:
+                self._give_up(error)
+                self._renew()
+            else:
+                break
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         self._looks = self.workers
-        self._in_flight.add(future)
-        inner.add_done_callback(partial(self._pass_on, future))
+        with self._lock:
+            self._in_flight.add(future)
+        inner.add_done_callback(partial(self._pass_on, future, self._held))
         return future
 
     def fault(self) -> str:
@@ -93,21 +101,25 @@ class LocalPool(Executor):
         """
         if self._in_flight and self._looks:
             self._looks -= 1
-            with suppress(BrokenProcessPool):
+            try:
                 self._pool.submit(os.getpid)
+            except _BREAKS as error:
+                self._give_up(error)
         return ""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the pool; with `cancel_futures`, workers that are busy are ended."""
         if cancel_futures and self._in_flight:
-            self._held.close()
+            self._cut(self._held)
         # Once and waiting: a second call would not wait, and the pool's thread would close its pipe while Python,
         # which ends, writes into it.
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
-        self._held.close()
+        self._cut(self._held)
         self._lifeline.close()
 
     def _open(self) -> ProcessPoolExecutor:
+        # Workers hold one end: it reads as closed when this process closes the other, or dies.
+        self._lifeline, self._held = self._context.Pipe(duplex=False)
         return ProcessPoolExecutor(
             self.workers, self._context, initializer=_begin_worker, initargs=(self._lifeline, *self._begin)
         )
@@ -122,13 +134,34 @@ class LocalPool(Executor):
             )
             raise BrokenProcessPool(msg)
         self._pool.shutdown(wait=False)
+        self._lifeline.close()
         self._pool = self._open()
 
-    def _pass_on(self, future: Future[Any], inner: Future[Any]) -> None:
-        self._in_flight.discard(future)
+    def _give_up(self, error: Exception) -> None:
+        """Let every call fail that a broken pool has been given."""
+        self._cut(self._held)
+        if not isinstance(error, BrokenProcessPool):
+            error = BrokenProcessPool(f"no process could be started: {error}")
+        with self._lock:
+            left, self._in_flight = self._in_flight, set()
+        for future in left:
+            future.set_exception(error)
+
+    def _cut(self, held: Connection) -> None:
+        """End the processes of a pool."""
+        with self._lock:
+            held.close()
+
+    def _pass_on(self, future: Future[Any], held: Connection, inner: Future[Any]) -> None:
         error = CancelledError() if inner.cancelled() else inner.exception()
-        if not isinstance(error, BrokenProcessPool | CancelledError):
-            self._breaks = 0
+        if isinstance(error, BrokenProcessPool):
+            self._cut(held)
+        with self._lock:
+            if future not in self._in_flight:
+                return  # given up
+            self._in_flight.discard(future)
+            if not isinstance(error, BrokenProcessPool | CancelledError):
+                self._breaks = 0
         if error is None:
             future.set_result(inner.result())
         else:

@@ -60,6 +60,10 @@ def kill_worker_once(chunk: Chunk) -> int:
     return execute(chunk)
 
 
+def begin(*_):
+    """What a worker does before its first chunk."""
+
+
 def always_kill_worker(chunk: Chunk) -> int:
     """Kill the worker."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,9 +14,19 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import engine_driver
 import psutil
 import pytest
-from engine_chunks import Chunk, always_kill_worker, execute, executions, finish, kill_worker_once, marked_processes
+from engine_chunks import (
+    Chunk,
+    always_kill_worker,
+    begin,
+    execute,
+    executions,
+    finish,
+    kill_worker_once,
+    marked_processes,
+)
 from slurm_cluster import wait_until
 
+from orchestrator.fit.local_pool import open_local_pool
 from orchestrator.production.engine.executors import open_executor
 from orchestrator.production.engine.lost import EngineLost, is_lost
 from orchestrator.production.engine.outcomes import outcomes
@@ -56,6 +68,37 @@ def test_a_death_is_noticed_after_calls_were_taken_back(production):
         done, unfinished = wait(futures, timeout=10)
     assert not unfinished
     assert all(future.cancelled() or is_lost(future.exception()) for future in done)
+
+
+class _FatalToOthers:
+    """Argument of a worker: a worker that exists is killed while the next one is started, at once or a little later."""
+
+    def __init__(self, later: bool):
+        self.later = later
+
+    def __reduce__(self):
+        others = [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+        timers = [threading.Timer(0.03 if self.later else 0.0, other.kill) for other in others]
+        for timer in timers:
+            timer.start()
+        if others and not self.later:
+            time.sleep(0.5)
+        return str, ()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_death_while_another_worker_is_started_leaves_nothing_to_wait_for(later):
+    load = bytes(20_000_000)  # it is written to the new process once that reads, which is later still
+    with open_local_pool(2, begin=begin, arguments=(load, _FatalToOthers(later))) as pool:
+        first = pool.submit(time.sleep, 60)
+        wait_until(psutil.Process().children, 20, "a worker is there")
+        second = pool.submit(os.getpid)
+        done, unfinished = wait([first, second], timeout=20)
+        assert not unfinished
+        assert is_lost(first.exception())
+        assert second.exception() is None or is_lost(second.exception())
+        left = time.monotonic()
+    assert time.monotonic() - left < 10
 
 
 def test_an_error_of_the_work_is_neither_lost_nor_tried_again(production):

@@ -19,8 +19,9 @@ from orchestrator.forward_model.redshift_likelihood import (
     polynomial_likelihood,
 )
 from orchestrator.forward_model.redshift_model import RedshiftModel
+from orchestrator.forward_model.redshift_nodes import redshift_nodes
 from orchestrator.forward_model.redshift_sums import ShiftWindow, pixel_sums
-from orchestrator.forward_model.redshift_templates import prepare_redshift_templates, redshift_nodes
+from orchestrator.forward_model.redshift_templates import prepare_redshift_templates
 from orchestrator.forward_model.spectrum_fit import TEN_PARSEC_CM, dust_curves, library_of, with_ssp_lsf
 from orchestrator.observation.spectrum import Spectrum
 from orchestrator.physics.constants import CM_PER_MEGAPARSEC, SOLAR_LUMINOSITY, SPEED_OF_LIGHT_KMS

@@ -2,8 +2,8 @@
 
 Two things about a model in its rest frame depend on the redshift slowly: the age of the universe, at which the
 star-formation history ends, and the line-spread function, which is a property of the observed frame. Both are
-taken at a few nodes in ln(1 + z), and a model at any redshift is the linear combination of those at the nodes
-beside it, which is continuous. The distance of the nodes follows from the error that this makes.
+taken at a few nodes in ln(1 + z), see `orchestrator.forward_model.redshift_nodes`; a model at any redshift is the
+linear combination of those at the nodes beside it, which is continuous.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +22,10 @@ from orchestrator.forward_model.pixels import EDGE_KMS, ModelGrid
 from orchestrator.forward_model.population_basis import population_basis, signal_to_noise_class
 from orchestrator.forward_model.prepared_templates import prepare_templates
 from orchestrator.forward_model.redshift_grid import RedshiftGrid
+from orchestrator.forward_model.redshift_nodes import node_shares
 from orchestrator.forward_model.sfh_draws import DrawnRanges, drawn_ranges
 from orchestrator.forward_model.stellar_population import StellarPopulation
 from orchestrator.observation.spectrum import Spectrum
-from orchestrator.physics.constants import FWHM_PER_SIGMA
 from orchestrator.physics.losvd import convolve_templates, losvd_rfft, rfft_templates
 from orchestrator.physics.parameter import ParameterValues
 from orchestrator.physics.sfh_base import SECTION, StarFormationHistory
@@ -34,25 +34,15 @@ from orchestrator.physics.templates import TemplateBasis, compress
 from orchestrator.physics.wavelength import SPEED_OF_LIGHT_KMS
 from orchestrator.ssp_libraries.library import SSPLibrary
 
-__all__ = ["RedshiftTemplates", "lsf_error", "prepare_redshift_templates", "redshift_nodes"]
+__all__ = ["RedshiftTemplates", "prepare_redshift_templates"]
 
 logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float64]
 
-AGE_STEP = 0.1
-"""Nodes are at most so far apart in the logarithm of the age of the universe."""
-
-SAME_AGE = 0.001
-"""Half a range of redshifts in which the age changes by so little (relative) has one node."""
-
-LSF_TOLERANCE = 0.01
-"""Largest error (relative, root mean square over the pixels) of the dispersion of lines that nodes may make."""
-
 SEARCH_ERROR = 0.01
 """Largest relative error of the templates with which peaks are searched; the likelihood itself does not have it."""
 
-_MOST_SETS = 4
 _FEW = 64
 _MANY_ROWS = 6
 _FORMAT = "redshift-templates-1"
@@ -128,7 +118,7 @@ class RedshiftTemplates:
         """Return validity and mass fractions at some redshifts; arguments as in :meth:`spectra`."""
         names = [(SECTION, p.name) for p in self.population.sfh.parameters]
         valid, weights = np.ones(len(shift), dtype=bool), np.zeros((len(shift), len(self.coefficients[0])))
-        for k, rows, part in _parts(shift, self.age_shift):
+        for k, rows, part in node_shares(shift, self.age_shift):
             own_valid, own = self.population.at_age(k, {name: parameters[name][rows] for name in names})
             valid[rows] &= own_valid
             weights[rows] += part[:, None] * own
@@ -160,23 +150,10 @@ class RedshiftTemplates:
         """
         valid, weights = self.weights(parameters, shift)
         spectra = np.zeros((len(shift), self.basis[0].shape[1]))
-        for k, rows, part in _parts(shift, self.lsf_shift):
+        for k, rows, part in node_shares(shift, self.lsf_shift):
             own = (part[:, None] * weights[rows]) @ self.coefficients[k]
             spectra[rows] += _product(own, self.basis[k])
         return valid, weights, spectra
-
-
-def _parts(shift: FloatArray, nodes: FloatArray) -> Iterator[tuple[int, NDArray[np.int64], FloatArray]]:
-    """Yield each node that serves some of the places, the rows of these, and its share in each."""
-    if len(nodes) == 1:
-        yield 0, np.arange(len(shift)), np.ones(len(shift))
-        return
-    place = np.interp(shift, nodes, np.arange(len(nodes)))
-    for k in range(int(place.min()), int(np.ceil(place.max())) + 1):
-        share = 1 - np.abs(place - k)
-        rows = np.flatnonzero(share > 0)
-        if len(rows):
-            yield k, rows, share[rows]
 
 
 def _product(rows: FloatArray, basis: FloatArray) -> FloatArray:
@@ -184,84 +161,6 @@ def _product(rows: FloatArray, basis: FloatArray) -> FloatArray:
     if len(rows) > _MANY_ROWS:
         return np.asarray(rows @ basis)
     return np.stack([row @ basis for row in rows])
-
-
-def lsf_error(
-    spectrum: Spectrum, wavelength: FloatArray, shifts: FloatArray, los_sigma: float, nodes: FloatArray
-) -> float:
-    """Return the error of the dispersion of lines that nodes of the line-spread function make.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-    wavelength : ndarray, shape (n_good,)
-        Fitted pixels, observed frame.
-    shifts : ndarray, shape (n,)
-        ln(1 + z) of redshifts to check.
-    los_sigma : float
-        km/s; it broadens the lines besides the instrument.
-    nodes : ndarray, shape (n_sets,)
-        ln(1 + z) of the nodes.
-
-    Returns
-    -------
-    float
-        Relative; root mean square over the pixels, at the worst redshift.
-    """
-    if spectrum.lsf_fwhm is None:
-        return 0.0
-    log_wave, place = np.log(spectrum.wavelength), np.log(wavelength)
-    dispersion = spectrum.lsf_fwhm / FWHM_PER_SIGMA / spectrum.wavelength * SPEED_OF_LIGHT_KMS
-    true = np.interp(place, log_wave, dispersion) ** 2
-    worst = 0.0
-    for shift in shifts:
-        found = np.zeros_like(true)
-        for k, _, share in _parts(np.array([shift]), nodes):
-            # a pixel of the templates was given the dispersion of where it is observed at the node
-            found += share[0] * np.interp(place - shift + nodes[k], log_wave, dispersion) ** 2
-        error = 0.5 * (found - true) / (true + los_sigma**2)
-        worst = max(worst, float(np.sqrt((error**2).mean())))
-    return worst
-
-
-def redshift_nodes(
-    grid: RedshiftGrid, ages: tuple[float, float], spectrum: Spectrum, wavelength: FloatArray, los_sigma: float
-) -> tuple[FloatArray, FloatArray, float]:
-    """Choose the nodes.
-
-    Parameters
-    ----------
-    grid : RedshiftGrid
-    ages : (float, float)
-        Age of the universe at `z_min` and at `z_max`, Gyr.
-    spectrum : Spectrum
-    wavelength : ndarray, shape (n_good,)
-    los_sigma : float
-
-    Returns
-    -------
-    age_shift : ndarray, shape (n_ages,)
-        Pixels from `z_min`.
-    lsf_shift : ndarray, shape (n_sets,)
-        Likewise.
-    error : float
-        Error of the dispersion of lines (see :func:`lsf_error`).
-    """
-    start = np.log1p(grid.z_min)
-    shifts = start + np.linspace(0, grid.largest_shift, 25) * grid.step
-    contrast = float(np.log(ages[0] / ages[1]))
-    n_ages = 1 if contrast <= 2 * SAME_AGE else 1 + int(np.ceil(contrast / AGE_STEP))
-    error, lsf_shift = np.inf, np.zeros(0)
-    for number in range(1, _MOST_SETS + 1):
-        lsf_shift = _spread(number, grid.largest_shift)
-        error = lsf_error(spectrum, wavelength, shifts, los_sigma, start + lsf_shift * grid.step)
-        if error <= LSF_TOLERANCE:
-            break
-    return _spread(n_ages, grid.largest_shift), lsf_shift, error
-
-
-def _spread(number: int, largest: float) -> FloatArray:
-    return np.array([0.5 * largest]) if number == 1 else np.linspace(0.0, largest, number)
 
 
 def prepare_redshift_templates(

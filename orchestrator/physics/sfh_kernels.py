@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from orchestrator.physics.elementary_functions import (
     COMPILE,
@@ -24,30 +23,23 @@ from orchestrator.physics.elementary_functions import (
     exp_minus_1_and_rest,
     exponential,
 )
+from orchestrator.physics.pchip_kernels import Array, Model, pchip_evaluate
 
 __all__ = [
     "DELAYED",
     "EXPONENTIAL",
     "LOG_NORMAL",
     "TABLE",
-    "Model",
     "SFHShape",
     "constants",
     "norm",
     "norms",
-    "pchip_evaluate",
-    "pchip_slopes",
     "rate_at",
-    "table_constants",
     "young_at",
     "young_eight",
     "young_mass",
     "young_row",
 ]
-
-Array = NDArray[np.float64]
-Model = tuple[float, ...]
-"""Fourteen numbers that describe one model, or one piece of a table."""
 
 EXPONENTIAL = 0
 DELAYED = 1
@@ -143,18 +135,6 @@ def constants(kind: int, today: float, first: float, second: float) -> Model:
     low = (d1, d1 * z / 2.0, d1 * h2 / 6.0, d1 * h3 / 24.0)
     high = (d1 * h4 / 120.0, d1 * h5 / 720.0, d1 * h6 / 5040.0, d1 * h7 / 40320.0)
     return (1.0 / second, z, a, b, c, end, *low, *high)
-
-
-@njit(**COMPILE)
-def table_constants(knots: Array, values: Array, slopes: Array, i: int, k: int) -> Model:
-    """Describe piece k of table i: where it starts and the cubic from there."""
-    x = knots[i if knots.shape[0] > 1 else 0]
-    y = values[i if values.shape[0] > 1 else 0]
-    h = x[k + 1] - x[k]
-    mean = (y[k + 1] - y[k]) / h
-    d0, d1 = slopes[i, k], slopes[i, k + 1]
-    zeros = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    return (x[k], y[k], d0, (3.0 * mean - 2.0 * d0 - d1) / h, (d0 + d1 - 2.0 * mean) / (h * h), *zeros)
 
 
 @njit(forceinline=True, **COMPILE)
@@ -329,92 +309,4 @@ def young_mass(shape: SFHShape, lookback: Array, today: float) -> Array:
         for k in range(n_times):
             value = lookback[row, k]
             out[i, k] = young_at(shape.kind, value - start, today - value, today - start, model)
-    return out
-
-
-@njit(**COMPILE)
-def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
-    """One-sided three-point slope, limited to keep the shape."""
-    slope = ((2.0 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
-    if slope * m0 <= 0.0:
-        return 0.0
-    if m0 * m1 < 0.0 and abs(slope) > 3.0 * abs(m0):
-        return 3.0 * m0
-    return slope
-
-
-@njit(**COMPILE)
-def pchip_slopes(x: Array, y: Array) -> Array:
-    """Slopes of the monotone piecewise cubic of Fritsch & Butland (1984, SIAM J. Sci. Stat. Comput. 5, 300).
-
-    Parameters
-    ----------
-    x : ndarray, shape (n_points, n_knots) or (1, n_knots)
-        Strictly increasing in each row, n_knots >= 2.
-    y : ndarray, shape (n_points, n_knots) or (1, n_knots)
-
-    Returns
-    -------
-    ndarray, shape (n_points, n_knots)
-    """
-    n_points, n = max(x.shape[0], y.shape[0]), x.shape[1]
-    slopes = np.zeros((n_points, n))
-    for i in range(n_points):
-        at, of = x[i if x.shape[0] > 1 else 0], y[i if y.shape[0] > 1 else 0]
-        if n == 2:
-            slopes[i, 0] = slopes[i, 1] = (of[1] - of[0]) / (at[1] - at[0])
-            continue
-        h0, m0 = at[1] - at[0], (of[1] - of[0]) / (at[1] - at[0])
-        for k in range(1, n - 1):
-            h1 = at[k + 1] - at[k]
-            m1 = (of[k + 1] - of[k]) / h1
-            if k == 1:
-                slopes[i, 0] = _end_slope(h0, h1, m0, m1)
-            if m0 * m1 > 0.0:
-                w0, w1 = 2.0 * h1 + h0, h1 + 2.0 * h0
-                slopes[i, k] = (w0 + w1) / (w0 / m0 + w1 / m1)
-            if k == n - 2:
-                slopes[i, n - 1] = _end_slope(h1, h0, m1, m0)
-            h0, m0 = h1, m1
-    return slopes
-
-
-@njit(**COMPILE)
-def pchip_evaluate(x: Array, y: Array, slopes: Array, at: Array, derivative: bool) -> Array:
-    """Evaluate the piecewise cubic, or its derivative.
-
-    Parameters
-    ----------
-    x, y : ndarray, shape (n_points, n_knots) or (1, n_knots)
-    slopes : ndarray, shape (n_points, n_knots)
-    at : ndarray, shape (n_points, n_at) or (1, n_at)
-        Outside the knots the end value is held (derivative 0).
-    derivative : bool
-
-    Returns
-    -------
-    ndarray, shape (n_points, n_at)
-    """
-    n_points, n = slopes.shape
-    out = np.empty((n_points, at.shape[1]))
-    for i in range(n_points):
-        row = i if at.shape[0] > 1 else 0
-        knots, values = x[i if x.shape[0] > 1 else 0], y[i if y.shape[0] > 1 else 0]
-        for j in range(at.shape[1]):
-            value = at[row, j]
-            if value < knots[0] or value > knots[n - 1]:
-                out[i, j] = 0.0 if derivative else (values[0] if value < knots[0] else values[n - 1])
-                continue
-            if value == knots[n - 1] and not derivative:
-                out[i, j] = values[n - 1]
-                continue
-            k = 0
-            while k < n - 2 and value >= knots[k + 1]:
-                k += 1
-            model = table_constants(x, y, slopes, i, k)
-            s = value - model[0]
-            if derivative:
-                out[i, j] = model[2] + s * (2.0 * model[3] + 3.0 * s * model[4])
-            else:
-                out[i, j] = model[1] + s * (model[2] + s * (model[3] + s * model[4]))
     return out

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import ConfigError
-from orchestrator.physics import sfh_kernels
 from orchestrator.physics.parameter import Parameter
+from orchestrator.physics.pchip_kernels import pchip_evaluate, pchip_slopes
 from orchestrator.physics.sfh_base import SECTION, SFHValues, StarFormationHistory
-from orchestrator.physics.sfh_kernels import SFHShape
+from orchestrator.physics.sfh_kernels import TABLE, SFHShape
 
 __all__ = ["FixedMassFracSFH", "TableSFH"]
 
@@ -43,12 +43,12 @@ class TableSFH(StarFormationHistory):
     def _shape(self, arrays: Mapping[str, Array], today: float) -> SFHShape:
         lookback, young = self._points(arrays, today)
         unused = np.zeros(arrays["alpha_powerlaw"].size)
-        slopes = sfh_kernels.pchip_slopes(lookback, young)
-        return SFHShape(sfh_kernels.TABLE, unused, unused, unused, lookback, young, slopes)
+        slopes = pchip_slopes(lookback, young)
+        return SFHShape(TABLE, unused, unused, unused, lookback, young, slopes)
 
     def _rate(self, times: Array, arrays: Mapping[str, Array], today: float) -> Array:
         shape = self._shape(arrays, today)
-        return sfh_kernels.pchip_evaluate(shape.knots, shape.values, shape.slopes, today - times, True)
+        return pchip_evaluate(shape.knots, shape.values, shape.slopes, today - times, True)
 
     def _mean_time(self, arrays: Mapping[str, Array], today: float) -> Array:
         shape = self._shape(arrays, today)

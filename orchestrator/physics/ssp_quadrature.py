@@ -20,7 +20,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from orchestrator.physics.elementary_functions import COMPILE, exponential, logarithm
-from orchestrator.physics.sfh_kernels import LOG_NORMAL, TABLE, Model, young_eight, young_row
+from orchestrator.physics.pchip_kernels import Model
+from orchestrator.physics.sfh_kernels import LOG_NORMAL, TABLE, young_eight, young_row
 
 __all__ = ["NODES", "AgeGrid", "Rows", "interval_means", "log_integral", "new_rows", "whole_intervals"]
 

@@ -10,14 +10,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from orchestrator.physics.elementary_functions import COMPILE, exponential, logarithm
+from orchestrator.physics.pchip_kernels import Model, table_constants
 from orchestrator.physics.sfh_kernels import (
     EXPONENTIAL,
     TABLE,
-    Model,
     SFHShape,
     constants,
     rate_at,
-    table_constants,
     young_at,
 )
 from orchestrator.physics.ssp_quadrature import (

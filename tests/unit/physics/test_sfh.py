@@ -14,6 +14,7 @@ from sfh_reference import all_models, draw, history
 
 from orchestrator.errors import ConfigError
 from orchestrator.physics.cosmology import age_of_universe
+from orchestrator.physics.pchip_kernels import pchip_evaluate, pchip_slopes
 from orchestrator.physics.sfh import (
     SFH_MODELS,
     DelayedTauSFH,
@@ -23,7 +24,6 @@ from orchestrator.physics.sfh import (
     StarFormationHistory,
     build_sfh,
 )
-from orchestrator.physics.sfh_kernels import pchip_evaluate, pchip_slopes
 
 TODAY = 13.728
 TIMES = np.concatenate([[0.0], np.geomspace(1e-3, TODAY, 60)])

@@ -71,7 +71,7 @@ def test_a_death_is_noticed_after_calls_were_taken_back(production):
 
 
 class _FatalToOthers:
-    """Argument of a worker: a worker that exists is killed while the next one is started, at once or a little later."""
+    """Argument of a worker: a worker that is there is killed while the next one is started, sooner or later."""
 
     def __init__(self, later: bool):
         self.later = later

@@ -182,18 +182,24 @@ def test_a_killed_worker_leaves_what_was_finished_and_its_chunk_is_taken_up(tmp_
 
 
 def test_a_torn_journal_is_taken_up_at_any_place(tmp_path):
-    plan = a_production(tmp_path, a_function("double"), isolation="none")
-    order = an_order(tmp_path, plan, [a_work(plan, n) for n in range(4)])
+    stages = (
+        a_function("misbehave", "first"), a_function("double", "second", needs=("first",)),
+        a_function("double", "third"),
+    )  # fmt: skip
+    plan = a_production(tmp_path, *stages, isolation="none")
+    works = [a_work(plan, n, values={"deed": "raise" if n == 1 else "nothing"}) for n in range(3)]
+    order = an_order(tmp_path, plan, works)
     whole = tmp_path / run_chunk(order).journal
     data = whole.read_bytes()
     expected = summary_of(records_of(tmp_path, run_chunk(replace(order, chunk="2-2"))))
+    assert len(expected) == 8, "one failed, and the one that needs it was not done"
     whole.unlink()
     for length in range(0, len(data), 97):
         (tmp_path / "spool" / "1-1.open").write_bytes(data[:length])
         report = run_chunk(order)
         records = records_of(tmp_path, report)
         assert summary_of(records) == expected
-        assert len(records) == 4
+        assert len(records) == 8
         (tmp_path / report.journal).unlink()
 
 

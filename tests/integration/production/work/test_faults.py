@@ -147,6 +147,10 @@ def a_worker(folder, order):
     )
 
 
+def records_in(journal):
+    return [frame.record for frame in read_journal(journal) if isinstance(frame, RecordFrame)]
+
+
 def wait_for(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -164,12 +168,13 @@ def test_a_killed_worker_leaves_what_was_finished_and_its_chunk_is_taken_up(tmp_
     worker = a_worker(tmp_path, order)
     wait_for(lambda: file.exists() and file.read_text())
     fitter = psutil.Process(int(file.read_text()))
+    left = tmp_path / "spool" / "1-1.open"
+    wait_for(lambda: len(records_in(left)) == 5)  # the fitter may be ahead of what its worker has written down
     worker.send_signal(signal.SIGKILL)
     worker.wait(30)
     wait_for(lambda: not fitter.is_running() or fitter.status() == psutil.STATUS_ZOMBIE)
-    (left,) = (tmp_path / "spool").iterdir()
-    assert left.name == "1-1.open"
-    found = [frame.record for frame in read_journal(left) if isinstance(frame, RecordFrame)]
+    assert list((tmp_path / "spool").iterdir()) == [left]
+    found = records_in(left)
     whole = [(0, "first"), (0, "second"), (1, "first"), (1, "second"), (2, "first")]
     assert summary_of(found) == dict.fromkeys(whole, "done")
     again = [replace(work, target=replace(work.target, values={"number": n})) for n, work in enumerate(works)]

@@ -19,7 +19,7 @@ __all__ = ["LocalPool", "open_local_pool"]
 _MOST_BREAKS = 12
 """Pools in a row that break without a single finished call; more than a target is retried for a lost worker."""
 
-_BREAKS = (BrokenProcessPool, OSError, ValueError)
+_BROKEN = (BrokenProcessPool, OSError, ValueError)
 """What the standard pool raises when it takes a call; the latter two when it breaks while it starts a process."""
 
 
@@ -62,7 +62,7 @@ class LocalPool(Executor):
         self.workers = workers
         self._begin = begin, arguments
         self._context = multiprocessing.get_context("spawn")
-        self._lock = threading.RLock()  # the standard pool's thread comes in by `_pass_on`
+        self._lock = threading.Lock()  # the standard pool's thread comes in by `_pass_on`
         self._in_flight: set[Future[Any]] = set()
         self._breaks = 0
         self._looks = 0
@@ -79,7 +79,7 @@ class LocalPool(Executor):
         while True:
             try:
                 inner = self._pool.submit(function, *args, **kwargs)
-            except _BREAKS as error:
+            except _BROKEN as error:
                 self._give_up(error)
                 self._renew()
             else:
@@ -103,7 +103,7 @@ class LocalPool(Executor):
             self._looks -= 1
             try:
                 self._pool.submit(os.getpid)
-            except _BREAKS as error:
+            except _BROKEN as error:
                 self._give_up(error)
         return ""
 

@@ -23,6 +23,7 @@ from orchestrator.interop.ranks import Ranks, claimed, hide_scheduler
 from orchestrator.interop.run_record import hold_folder
 from orchestrator.production.columns import Column
 from orchestrator.production.identity import input_paths, task_key
+from orchestrator.production.open_tasks import work_left
 from orchestrator.production.plan import Plan, plan_of, to_json
 from orchestrator.production.records import ChunkOrder, StagePlan, State, Target, TaskOrder, TaskRecord, Work
 from orchestrator.production.retry import decide
@@ -237,25 +238,15 @@ class CatalogueRun:
                     )
                 else:
                     self.n_failed += 1
-            if orders:
-                again.append(self._left(work, orders, records))
+            left = self._left(work, orders, records)
+            if left.tasks:
+                again.append(left)
         return again
 
     def _left(self, work: Work, orders: Mapping[str, TaskOrder], records: Mapping[str, TaskRecord]) -> Work:
-        """Return what is left of a target: stages once more, and those that wait for them."""
-        done = {name: record for name, record in records.items() if record.outcome == "done"}
-        hopeless = set(records) - set(done) - set(orders)
-        for stage in self.plan.stages:
-            if hopeless & set(stage.needs):
-                hopeless.add(stage.name)
-        left = [task for task in work.tasks if task.stage not in done and task.stage not in hopeless]
-        return replace(
-            work,
-            tasks=tuple(orders.get(task.stage, task) for task in left),
-            upstream={**work.upstream, **{name: record.samples for name, record in done.items() if record.samples}},
-            upstream_keys={**work.upstream_keys, **{name: record.key for name, record in done.items()}},
-            upstream_columns={**work.upstream_columns, **{name: record.columns for name, record in done.items()}},
-        )
+        """Return what is left of a target: stages once more, and those that have not begun."""
+        left = work_left(self.plan, work, {name: record for name, record in records.items() if name not in orders})
+        return replace(left, tasks=tuple(orders.get(task.stage, task) for task in left.tasks))
 
     def _work(self, index: int, target: Target) -> Work | None:
         """Return what is left to be done for a target; None if nothing is."""

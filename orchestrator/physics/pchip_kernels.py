@@ -26,6 +26,7 @@ def table_constants(knots: Array, values: Array, slopes: Array, i: int, k: int) 
     zeros = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     return (x[k], y[k], d0, (3.0 * mean - 2.0 * d0 - d1) / h, (d0 + d1 - 2.0 * mean) / (h * h), *zeros)
 
+
 @njit(**COMPILE)
 def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
     """One-sided three-point slope, limited to keep the shape."""

@@ -18,7 +18,7 @@ from orchestrator.production.columns import Column
 from orchestrator.production.ledger.ledger import Ledger
 from orchestrator.production.open_tasks import open_tasks
 from orchestrator.production.plan import Plan
-from orchestrator.production.records import ChunkOrder, ErrorClass, StagePlan, State, TaskOrder, TaskRecord
+from orchestrator.production.records import ChunkOrder, ErrorClass, State, TaskOrder, TaskRecord
 from orchestrator.production.retry import Decision, decide
 from orchestrator.production.work.journal import ColumnsFrame, read_journal
 
@@ -87,6 +87,7 @@ class Intake:
         self.ledger = ledger
         self.spool = folder / SPOOL
         self.samples = folder / SAMPLES
+        self.plan = plan
         self.stages = {stage.name: stage for stage in plan.stages}
         self.breaker = breaker
         self.tally = tally
@@ -131,7 +132,7 @@ class Intake:
                 for stage, columns in content.columns.items():
                     self.ledger.ensure_columns(stage, list(columns.values()))
                 paths[path] = sum(bool(record.samples) for record in content.records)
-            records, released = _with_lost(one, content.records, self.stages)
+            records, released = _with_lost(one, content.records, self.plan)
             verdicts += self._decided(records)
             unfinished += released
         self._write(verdicts)
@@ -218,29 +219,24 @@ def _content(path: Path, kept: str) -> _Content:
     return content
 
 
-def _with_lost(
-    came: _Came, records: list[TaskRecord], stages: Mapping[str, StagePlan]
-) -> tuple[list[TaskRecord], list[int]]:
+def _with_lost(came: _Came, records: list[TaskRecord], plan: Plan) -> tuple[list[TaskRecord], list[int]]:
     """Add a record for the task that a lost worker was at; return the targets that are free again too.
 
     Free is also one of which a stage has cost the process for fits its life, before other stages had begun.
     """
     if came.order is None:
         return records, []
-    answered: dict[int, set[str]] = {}
-    failed: dict[int, set[str]] = {}
+    outcomes: dict[int, dict[str, str]] = {}
     for record in records:
-        answered.setdefault(record.target_id, set()).add(record.stage)
-        failed.setdefault(record.target_id, set()).update([record.stage] if record.outcome != "done" else [])
+        outcomes.setdefault(record.target_id, {})[record.stage] = record.outcome
     left: dict[int, TaskOrder] = {}
     for work in came.order.works:
-        number = work.target_id
-        tasks = open_tasks(stages, work.tasks, answered.get(number, ()), failed.get(number, ()))
+        tasks = open_tasks(plan, work.tasks, outcomes.get(work.target_id, {}))
         if tasks:
-            left[number] = tasks[0]
+            left[work.target_id] = tasks[0]
     if came.lost is None or not left:
         return records, list(left)
-    at = next((number for number in left if not failed.get(number)), next(iter(left)))
+    at = next((number for number in left if "failed" not in outcomes.get(number, {}).values()), next(iter(left)))
     task = left.pop(at)
     lost = TaskRecord(
         target_id=at,

@@ -64,8 +64,12 @@ def an_order(folder, plan, works, chunk="1-1", **changes):
 
 def records_of(folder, report) -> list[TaskRecord]:
     """The records of a chunk."""
-    frames = read_journal(Path(folder) / report.journal)
-    return [frame.record for frame in frames if isinstance(frame, RecordFrame)]
+    return records_in(Path(folder) / report.journal)
+
+
+def records_in(journal) -> list[TaskRecord]:
+    """The records of a journal."""
+    return [frame.record for frame in read_journal(journal) if isinstance(frame, RecordFrame)]
 
 
 def summary_of(records):
@@ -76,6 +80,10 @@ def summary_of(records):
 # --- functions of stages ---
 def double(target, options, upstream):
     return {"twice": 2 * target["number"], "name_length": len(target["target"])}
+
+
+def worked(target, options, upstream):
+    return {"length": len(target["target"])}
 
 
 def described(target, options, upstream):

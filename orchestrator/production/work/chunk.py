@@ -19,7 +19,7 @@ from pathlib import Path
 
 from orchestrator.fit.scratch import make_scratch_folder
 from orchestrator.production.columns import COMMON_COLUMNS, Column
-from orchestrator.production.open_tasks import open_tasks
+from orchestrator.production.open_tasks import work_left
 from orchestrator.production.plan import Plan, read_plan
 from orchestrator.production.records import ChunkOrder, ChunkReport, TaskRecord, Work
 from orchestrator.production.work.answers import Answer
@@ -134,24 +134,17 @@ def _must_stop(order: ChunkOrder, production: Path, per_target: float | None) ->
 
 def _unfinished(order: ChunkOrder, journal: Journal, plan: Plan) -> Iterator[Work]:
     """Yield the targets, without what the journal that a killed worker has left holds already."""
-    stages = {stage.name: stage for stage in plan.stages}
-    found: dict[int, list[TaskRecord]] = {}
+    if not journal.found:
+        yield from order.works
+        return
+    found: dict[int, dict[str, TaskRecord]] = {}
     for record in journal.found:
-        found.setdefault(record.target_id, []).append(record)
-    place = f"{SPOOL}/{journal.path.name}#"
+        place = record.samples and f"{SPOOL}/{journal.path.name}#{record.samples}"
+        found.setdefault(record.target_id, {})[record.stage] = replace(record, samples=place)
     for work in order.works:
-        records = found.get(work.target_id, [])
-        done = [record for record in records if record.outcome == "done"]
-        failed = {record.stage for record in records} - {record.stage for record in done}
-        tasks = open_tasks(stages, work.tasks, {record.stage for record in records}, failed)
-        if tasks:
-            yield replace(
-                work,
-                tasks=tasks,
-                upstream={**work.upstream, **{r.stage: r.samples and place + r.samples for r in done}},
-                upstream_keys={**work.upstream_keys, **{r.stage: r.key for r in done}},
-                upstream_columns={**work.upstream_columns, **{r.stage: r.columns for r in done}},
-            )
+        left = work_left(plan, work, found.get(work.target_id, {}))
+        if left.tasks:
+            yield left
 
 
 _benches: dict[tuple[int, str, str], _Workbench] = {}

@@ -126,12 +126,10 @@ class Supervisor:
 
     def _of_one(self, work: Work) -> Iterator[Answer | Skipped | Finished]:
         """Yield the answers to one target."""
-        stages = {stage.name: stage for stage in self.plan.stages}
         tasks = self._in_order(work)
-        answered: set[str] = set()
-        failed: set[str] = set()
+        outcomes: dict[str, str] = {}
         while True:
-            left = open_tasks(stages, tasks, answered, failed)
+            left = open_tasks(self.plan, tasks, outcomes)
             self._begun = time.time()
             try:
                 answer = self._wait(left[0] if left else tasks[-1], of_task=bool(left))
@@ -145,8 +143,7 @@ class Supervisor:
                 yield answer
                 return
             if isinstance(answer, Answer):
-                answered.add(answer.record.stage)
-                failed.update([answer.record.stage] if answer.record.outcome != "done" else [])
+                outcomes[answer.record.stage] = answer.record.outcome
             yield answer
 
     def _in_order(self, work: Work) -> list[TaskOrder]:

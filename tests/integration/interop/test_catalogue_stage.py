@@ -16,6 +16,8 @@ from ceci_toys import MARK, environment, processes_of, run_command, wait_until
 from small_library import write_library
 
 from orchestrator.fit.mpi import find_mpiexec
+from orchestrator.interop.catalogue_run import CatalogueRun, Order
+from orchestrator.interop.ranks import Ranks
 
 pytestmark = pytest.mark.timeout(300)
 STAGES = '''
@@ -201,6 +203,20 @@ def test_a_rank_that_fails_ends_the_others(folder):
     assert process.wait(60) != 0
     assert "there is no column 'name'" in (folder / "log.txt").read_text()
     wait_until(lambda: not processes_of(folder / "-"), 20)
+
+
+def test_a_stage_that_kills_its_process_leaves_the_other_stages_alone(tmp_path):
+    """Stages that do not need it are done, for targets too that it has failed for."""
+    (tmp_path / "t.csv").write_text("name,deed\ng0,exit\ng1,nothing\n")
+    call = {name: {"stage": {"needs": []}, "function": {"call": f"work_orders:{function}"}}
+            for name, function in (("first", "misbehave"), ("second", "worked"))}  # fmt: skip
+    content = {"targets": {"table": str(tmp_path / "t.csv"), "identifier": "name"}, "pipeline": call}
+    run = CatalogueRun(Order("Both", {**content, "samples": "none"}, tmp_path / "parts", tmp_path), Ranks())
+    run.run()
+    assert {place: record.error_class or record.outcome for place, record in run.results().items()} == {
+        (0, "first"): "crash", (0, "second"): "done", (1, "first"): "done", (1, "second"): "done",
+    }  # fmt: skip
+    assert (run.n_done, run.n_failed) == (3, 1)
 
 
 @pytest.mark.parametrize("engine", ["orchestrator", "ceci"])

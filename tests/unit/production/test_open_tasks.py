@@ -5,16 +5,25 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.production.open_tasks import open_tasks
+from orchestrator.production.plan import Plan
 from orchestrator.production.records import StagePlan, TaskOrder
 
 # first -> second -> third, and one that needs nothing
-STAGES = {
-    "first": StagePlan("first"),
-    "second": StagePlan("second", needs=("first",)),
-    "third": StagePlan("third", needs=("second",)),
-    "other": StagePlan("other"),
-}
-TASKS = tuple(map(TaskOrder, STAGES))
+PLAN = Plan(
+    "test",
+    (
+        StagePlan("first"),
+        StagePlan("second", needs=("first",)),
+        StagePlan("third", needs=("second",)),
+        StagePlan("other"),
+    ),
+)
+TASKS = tuple(TaskOrder(stage.name) for stage in PLAN.stages)
+
+
+def open_after(tasks, answered, failed):
+    outcomes = {stage: "failed" if stage in failed else "done" for stage in (*answered, *failed)}
+    return open_tasks(PLAN, tasks, outcomes)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +39,9 @@ TASKS = tuple(map(TaskOrder, STAGES))
     ],
 )
 def test_what_has_no_answer_and_waits_for_nothing_that_failed(answered, failed, left):
-    assert [task.stage for task in open_tasks(STAGES, TASKS, answered, failed)] == left
+    assert [task.stage for task in open_after(TASKS, answered, failed)] == left
 
 
 def test_only_tasks_that_were_ordered_count():
-    assert open_tasks(STAGES, TASKS[2:3], (), ()) == TASKS[2:3]
-    assert open_tasks(STAGES, TASKS[1:3], (), ("first",)) == ()
+    assert open_after(TASKS[2:3], (), ()) == TASKS[2:3]
+    assert open_after(TASKS[1:3], (), ("first",)) == ()

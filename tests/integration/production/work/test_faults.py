@@ -13,13 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from work_orders import a_fit, a_function, a_production, a_work, an_order, records_of, summary_of
+from work_orders import a_fit, a_function, a_production, a_work, an_order, records_in, records_of, summary_of
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.records import StagePlan, TaskOrder
 from orchestrator.production.work import chunk as chunk_module
 from orchestrator.production.work.chunk import run_chunk
-from orchestrator.production.work.journal import RecordFrame, read_journal
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -145,10 +144,6 @@ def a_worker(folder, order):
     return subprocess.Popen(
         [sys.executable, "-c", _WORKER, text], env={**os.environ, "PYTHONPATH": helpers}, stdin=subprocess.DEVNULL
     )
-
-
-def records_in(journal):
-    return [frame.record for frame in read_journal(journal) if isinstance(frame, RecordFrame)]
 
 
 def wait_for(condition, seconds=60.0):

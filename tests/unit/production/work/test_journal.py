@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from work_orders import records_in
 
 from orchestrator.errors import ProductionError
 from orchestrator.production.columns import Column
@@ -33,10 +34,6 @@ def write(folder, records, blobs=None):
     for index, record in enumerate(records):
         journal.append(record, b"" if blobs is None else blobs[index])
     return journal.close()
-
-
-def records_in(path):
-    return [frame.record for frame in read_journal(path) if isinstance(frame, RecordFrame)]
 
 
 def test_what_was_written_comes_back(tmp_path):
